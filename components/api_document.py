@@ -1,0 +1,276 @@
+"""The API as one OpenAPI document, built from the model catalogue by pure functions.
+
+The gateway is made from it; tests, docs and client types read the same document. Extensions follow
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-swagger-extensions.html
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+ROUTES: Mapping[str, Sequence[str]] = {
+    "infer": ("GET/v2", "GET/v2/models", "GET/v2/models/*", "POST/v2/models/*/infer"),
+    "jobs": ("GET/v2/jobs/*", "POST/v2/jobs/*"),
+}
+"""Scope -> the METHOD/path patterns it opens; the authorizer allows a token exactly these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRoute:
+    """Where requests for one model go."""
+
+    model: str
+    integration: Mapping[str, Any]
+    """The model's `x-amazon-apigateway-integration`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authorizer:
+    """The Lambda authorizer that every route but health goes through."""
+
+    invoke_arn: str
+    credentials_arn: str
+    """Role with which the gateway calls the authorizer."""
+    cache_s: int
+    api_key_source: Literal["authorizer", "header"]
+
+
+def lambda_integration(invoke_arn: str, credentials_arn: str) -> Json:
+    """A proxy integration that calls a function as the gateway's role."""
+    return {
+        "type": "aws_proxy",
+        "httpMethod": "POST",
+        "uri": invoke_arn,
+        "credentials": credentials_arn,
+        "passthroughBehavior": "when_no_match",
+    }
+
+
+def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorizer) -> Json:
+    """The whole OpenAPI 3.0 document.
+
+    Args:
+        title: the API's name.
+        routes: one for each model; their order does not matter.
+        authorizer: who decides about tokens.
+    """
+    routes = sorted(routes, key=lambda route: route.model)
+    models = [route.model for route in routes]
+    paths: Json = {
+        "/v2/health/live": {
+            "get": _fixed("serverLive", "The gateway answers", 200, {"live": True}, secure=False)
+        },
+        "/v2/health/ready": {
+            "get": _fixed("serverReady", "The gateway takes requests", 200, {"ready": True}, secure=False)
+        },
+        "/v2": {
+            "get": _fixed(
+                "serverMetadata", "Server metadata", 200, {"name": title, "version": "2", "extensions": []}
+            )
+        },
+        "/v2/models": {"get": _fixed("listModels", "The models of this platform", 200, {"models": models})},
+    }
+    for route in routes:
+        paths |= _model_paths(route.model, route.integration, title_case=_operation_suffix(route.model))
+    paths |= _unknown_model_paths()
+    return {
+        "openapi": "3.0.1",
+        "info": {
+            "title": title,
+            "version": "2",
+            "description": "Open Inference Protocol v2 with tenants and scopes",
+        },
+        "paths": paths,
+        "components": {"schemas": _schemas(), "securitySchemes": _security_schemes(authorizer)},
+        "x-amazon-apigateway-api-key-source": authorizer.api_key_source.upper(),
+        "x-amazon-apigateway-binary-media-types": ["application/octet-stream"],
+        "x-amazon-apigateway-request-validators": {
+            "everything": {"validateRequestBody": True, "validateRequestParameters": True}
+        },
+        "x-amazon-apigateway-request-validator": "everything",
+        "x-amazon-apigateway-gateway-responses": _gateway_responses(),
+    }
+
+
+def _operation_suffix(model: str) -> str:
+    return "".join(part.capitalize() for part in model.split("-"))
+
+
+def _model_paths(model: str, integration: Mapping[str, Any], title_case: str) -> Json:
+    def operation(operation_id: str, summary: str, **more: Any) -> Json:
+        return {
+            "operationId": f"{operation_id}{title_case}",
+            "summary": summary,
+            "security": _SECURITY,
+            "responses": {"200": {"description": summary}, **_ERRORS},
+            "x-amazon-apigateway-integration": dict(integration),
+            **more,
+        }
+
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}},
+    }
+    return {
+        f"/v2/models/{model}": {"get": operation("metadata", f"Metadata of model {model}")},
+        f"/v2/models/{model}/ready": {"get": operation("ready", f"Whether model {model} takes requests")},
+        f"/v2/models/{model}/infer": {
+            "post": operation("infer", f"Ask model {model} for a prediction", requestBody=body)
+        },
+    }
+
+
+def _unknown_model_paths() -> Json:
+    """A static path wins over a variable one, so these answer for models that are not in the catalogue."""
+    error = {"error": "unknown model; GET /v2/models lists the models of this platform"}
+    parameter = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+
+    def unknown(operation_id: str) -> Json:
+        return {**_fixed(operation_id, "Unknown model", 404, error), "parameters": [parameter]}
+
+    return {
+        "/v2/models/{model}": {"get": unknown("unknownMetadata")},
+        "/v2/models/{model}/ready": {"get": unknown("unknownReady")},
+        "/v2/models/{model}/infer": {"post": unknown("unknownInfer")},
+    }
+
+
+_SECURITY: list[dict[str, list[str]]] = [{"token": [], "apiKey": []}]
+_ERRORS: Json = {
+    "default": {
+        "description": "An error, with the reason",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+}
+
+
+def _fixed(operation_id: str, summary: str, status: int, answer: Json, *, secure: bool = True) -> Json:
+    """An operation that the gateway answers itself, with the same body every time."""
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "security": _SECURITY if secure else [],
+        "responses": {str(status): {"description": summary}, **(_ERRORS if status == 200 else {})},
+        "x-amazon-apigateway-integration": {
+            "type": "mock",
+            "passthroughBehavior": "never",
+            "requestTemplates": {
+                media: json.dumps({"statusCode": status})
+                for media in ("application/json", "application/octet-stream")
+            },
+            "responses": {
+                "default": {
+                    "statusCode": str(status),
+                    "responseTemplates": {"application/json": json.dumps(answer)},
+                }
+            },
+        },
+    }
+
+
+def _schemas() -> Json:
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype"],
+        "properties": {
+            "name": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+            "datatype": {"type": "string"},
+            "parameters": {"type": "object"},
+        },
+    }
+    return {
+        "InferRequest": {
+            "type": "object",
+            "required": ["inputs"],
+            "properties": {
+                "id": {"type": "string"},
+                "parameters": {"type": "object"},
+                "inputs": {"type": "array", "minItems": 1, "items": tensor},
+                "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+            },
+        },
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": {"type": "string"}, "request_id": {"type": "string"}},
+        },
+    }
+
+
+def _security_schemes(authorizer: Authorizer) -> Json:
+    # The cached answer depends on what the authorizer looked at: the token, and in header mode the key too.
+    sources = ["method.request.header.Authorization"]
+    if authorizer.api_key_source == "header":
+        sources.append("method.request.header.x-api-key")
+    return {
+        "token": {
+            "type": "apiKey",
+            "name": "Authorization",
+            "in": "header",
+            "x-amazon-apigateway-authtype": "custom",
+            "x-amazon-apigateway-authorizer": {
+                "type": "request",
+                "identitySource": ",".join(sources),
+                "authorizerUri": authorizer.invoke_arn,
+                "authorizerCredentials": authorizer.credentials_arn,
+                "authorizerResultTtlInSeconds": authorizer.cache_s,
+            },
+        },
+        "apiKey": {"type": "apiKey", "name": "x-api-key", "in": "header"},
+    }
+
+
+def _gateway_responses() -> Json:
+    """JSON errors in the protocol's form for everything that the gateway itself refuses."""
+
+    def response(status: int | None, message: str, **headers: str) -> Json:
+        return {
+            **({"statusCode": str(status)} if status else {}),
+            "responseParameters": {
+                f"gatewayresponse.header.{name.replace('_', '-')}": f"'{value}'"
+                for name, value in headers.items()
+            },
+            "responseTemplates": {
+                "application/json": f'{{"error": {message}, "request_id": "$context.requestId"}}'
+            },
+        }
+
+    def text(message: str) -> str:
+        return json.dumps(message)
+
+    return {
+        "DEFAULT_4XX": response(None, "$context.error.messageString"),
+        "DEFAULT_5XX": response(
+            None, text("the platform failed to answer; try again and report the request_id")
+        ),
+        "UNAUTHORIZED": response(
+            401,
+            text("a valid access token is required: Authorization: Bearer <token>"),
+            WWW_Authenticate="Bearer",
+        ),
+        "ACCESS_DENIED": response(
+            403, text("this token does not allow this call: check its scope and API key")
+        ),
+        "INVALID_API_KEY": response(403, text("the tenant's API key is missing or not valid here")),
+        "MISSING_AUTHENTICATION_TOKEN": response(
+            404, text("there is no such route; GET /v2/models lists the models")
+        ),
+        "BAD_REQUEST_BODY": response(
+            400,
+            text(
+                "the body must be a JSON object with `inputs`, a list of tensors with name, shape and "
+                "datatype (Open Inference Protocol v2)"
+            ),
+        ),
+        "REQUEST_TOO_LARGE": response(413, text("the body is larger than 10 MB")),
+        "THROTTLED": response(
+            429, text("the tenant's rate is used up; slow down and try again"), Retry_After="1"
+        ),
+        "QUOTA_EXCEEDED": response(429, text("the tenant's daily quota is used up"), Retry_After="3600"),
+        "INTEGRATION_TIMEOUT": response(504, text("the model did not answer in time")),
+        "INTEGRATION_FAILURE": response(502, text("the model's backend could not be reached")),
+    }

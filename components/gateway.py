@@ -1,0 +1,275 @@
+"""The front door: a REST API with tokens, tenant keys, rate limits and a route for each model."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+
+from components import iam
+from components.api_document import ROUTES, Authorizer, ModelRoute, api_document, lambda_integration
+from components.function import Function, FunctionArgs, FunctionDefaults
+from components.identity import RESOURCE_SERVER, Identity
+from components.packages import Package
+
+STAGE = "live"
+"""Name of the stage; the last part of the API's URL."""
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+_ACCESS_LOG_FIELDS = {
+    "requestId": "$context.requestId",
+    "traceId": "$context.xrayTraceId",
+    "time": "$context.requestTimeEpoch",
+    "tenant": "$context.authorizer.tenant",
+    "method": "$context.httpMethod",
+    "route": "$context.resourcePath",
+    "status": "$context.status",
+    "error": "$context.error.responseType",
+    "latencyMs": "$context.responseLatency",
+    "integrationMs": "$context.integrationLatency",
+    "integrationStatus": "$context.integrationStatus",
+    "responseBytes": "$context.responseLength",
+    "sourceIp": "$context.identity.sourceIp",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageLimits:
+    """What one tenant may use."""
+
+    rate_per_s: float
+    burst: int
+    quota_per_day: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    """Arguments of `Gateway`."""
+
+    defaults: FunctionDefaults
+    """Shared with the functions: names, tags, keys and logs."""
+    identity: Identity
+    authorizer_package: Package
+    model_functions: Mapping[str, Function]
+    """Model name -> the function that serves it."""
+    tenants: Mapping[str, UsageLimits]
+    secrets_key_arn: pulumi.Input[str]
+    api_key_source: Literal["authorizer", "header"] = "authorizer"
+    rate_per_s: float = 100
+    burst: int = 200
+    """Limits of the whole stage, over all tenants."""
+    authorizer_cache_s: int = 300
+    authorizer_concurrency: int = 50
+    execution_logs: str = "ERROR"
+
+
+class Gateway(pulumi.ComponentResource):
+    """One API for all clients.
+
+    Each tenant has an API key and a usage plan, tied to its Cognito client by an encrypted parameter that
+    only the authorizer reads. The gateway calls functions as a role of its own that can invoke the live
+    aliases of this environment and nothing else.
+    """
+
+    url: pulumi.Output[str]
+    api_id: pulumi.Output[str]
+    document: pulumi.Output[str]
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("inference-platform:gateway:Gateway", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._names = args.defaults.names
+        self._tags = args.defaults.tags.component("gateway")
+
+        authorizer = self._authorizer()
+        invoke_role = iam.role(
+            f"{name}-invoke",
+            trust_policy=iam.trust("apigateway.amazonaws.com", self._names.account_id),
+            statements=pulumi.Output.all(
+                authorizer.alias_arn, *(function.alias_arn for function in args.model_functions.values())
+            ).apply(lambda arns: [iam.allow("Invoke", ["lambda:InvokeFunction"], arns)]),
+            description="API Gateway calls the authorizer and the models' functions",
+            tags=self._tags,
+            opts=self._child,
+        )
+        self.document = self._document(authorizer, invoke_role)
+        api = aws.apigateway.RestApi(
+            f"{name}-api",
+            name=self._names.prefix,
+            body=self.document,
+            endpoint_configuration={"types": "REGIONAL"},
+            put_rest_api_mode="overwrite",
+            tags=self._tags,
+            opts=self._child,
+        )
+        stage = self._stage(api)
+        self._tenants(api, stage)
+        self.api_id, self.url = api.id, stage.invoke_url
+        self.register_outputs({"url": self.url, "api_id": self.api_id})
+
+    def _authorizer(self) -> Function:
+        args, pool_id = self._args, self._args.identity.pool_id
+        region = self._names.region
+        prefix = self._names.parameter("tenants")
+        return Function(
+            f"{self._name}-authorizer",
+            FunctionArgs(
+                defaults=args.defaults,
+                component="gateway",
+                role_name="authorizer",
+                description="Verifies tokens and ties them to tenants",
+                package=args.authorizer_package,
+                handler="serving.authorizer.handler",
+                environment={
+                    "USER_POOL_ID": pool_id,
+                    "ISSUER": pool_id.apply(
+                        lambda pool: f"https://cognito-idp.{region}.amazonaws.com/{pool}"
+                    ),
+                    "TENANT_PARAMETER_PREFIX": prefix,
+                    "API_KEY_SOURCE": args.api_key_source,
+                    "SCOPE_ROUTES": json.dumps(
+                        {f"{RESOURCE_SERVER}/{scope}": routes for scope, routes in ROUTES.items()}
+                    ),
+                },
+                statements=pulumi.Output.from_input(args.secrets_key_arn).apply(
+                    lambda key: [
+                        iam.allow(
+                            "ReadTenants",
+                            ["ssm:GetParameter"],
+                            [self._names.arn("ssm", f"parameter{prefix}/*")],
+                        ),
+                        iam.allow("DecryptTenants", ["kms:Decrypt"], [key]),
+                    ]
+                ),
+                reserved_concurrency=args.authorizer_concurrency,
+            ),
+            opts=self._child,
+        )
+
+    def _document(self, authorizer: Function, invoke_role: aws.iam.Role) -> pulumi.Output[str]:
+        args = self._args
+        models = list(args.model_functions)
+
+        def build(known: Sequence[str]) -> str:
+            role_arn, authorizer_arn, *model_arns = known
+            routes = [
+                ModelRoute(model=model, integration=lambda_integration(arn, role_arn))
+                for model, arn in zip(models, model_arns, strict=True)
+            ]
+            return json.dumps(
+                api_document(
+                    self._names.prefix,
+                    routes,
+                    Authorizer(
+                        invoke_arn=authorizer_arn,
+                        credentials_arn=role_arn,
+                        cache_s=args.authorizer_cache_s,
+                        api_key_source=args.api_key_source,
+                    ),
+                ),
+                sort_keys=True,
+            )
+
+        return pulumi.Output.all(
+            invoke_role.arn,
+            authorizer.invoke_arn,
+            *(function.invoke_arn for function in args.model_functions.values()),
+        ).apply(build)
+
+    def _stage(self, api: aws.apigateway.RestApi) -> aws.apigateway.Stage:
+        args, name = self._args, self._name
+        access_log = aws.cloudwatch.LogGroup(
+            f"{name}-access-logs",
+            name=f"/aws/apigateway/{self._names.prefix}/access",
+            retention_in_days=args.defaults.log_retention_days,
+            kms_key_id=args.defaults.logs_key_arn,
+            tags=self._tags,
+            opts=self._child,
+        )
+        deployment = aws.apigateway.Deployment(
+            f"{name}-deployment",
+            rest_api=api.id,
+            # A stage shows a changed document only after a new deployment.
+            triggers={
+                "document": self.document.apply(lambda body: hashlib.sha256(body.encode()).hexdigest())
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[api]),
+        )
+        stage = aws.apigateway.Stage(
+            f"{name}-stage",
+            rest_api=api.id,
+            deployment=deployment.id,
+            stage_name=STAGE,
+            xray_tracing_enabled=args.defaults.tracing,
+            access_log_settings={
+                "destination_arn": access_log.arn,
+                "format": json.dumps(_ACCESS_LOG_FIELDS),
+            },
+            tags=self._tags,
+            opts=self._child,
+        )
+        aws.apigateway.MethodSettings(
+            f"{name}-limits",
+            rest_api=api.id,
+            stage_name=stage.stage_name,
+            method_path="*/*",
+            settings={
+                "throttling_rate_limit": args.rate_per_s,
+                "throttling_burst_limit": args.burst,
+                "metrics_enabled": True,
+                "logging_level": args.execution_logs,
+                "data_trace_enabled": False,  # it would write prompts and predictions to the logs
+                "caching_enabled": False,
+            },
+            opts=self._child,
+        )
+        return stage
+
+    def _tenants(self, api: aws.apigateway.RestApi, stage: aws.apigateway.Stage) -> None:
+        args, name = self._args, self._name
+        for tenant, limits in args.tenants.items():
+            key = aws.apigateway.ApiKey(
+                f"{name}-{tenant}-key",
+                name=f"{self._names.prefix}-{tenant}",
+                description=f"API key of tenant {tenant}",
+                tags=self._tags,
+                opts=self._child,
+            )
+            plan = aws.apigateway.UsagePlan(
+                f"{name}-{tenant}-plan",
+                name=f"{self._names.prefix}-{tenant}",
+                description=f"Limits of tenant {tenant}",
+                api_stages=[{"api_id": api.id, "stage": stage.stage_name}],
+                throttle_settings={"rate_limit": limits.rate_per_s, "burst_limit": limits.burst},
+                quota_settings={"limit": limits.quota_per_day, "period": "DAY"},
+                tags=self._tags,
+                opts=self._child,
+            )
+            aws.apigateway.UsagePlanKey(
+                f"{name}-{tenant}-plan-key",
+                key_id=key.id,
+                key_type="API_KEY",
+                usage_plan_id=plan.id,
+                opts=self._child,
+            )
+            aws.ssm.Parameter(
+                f"{name}-{tenant}-credentials",
+                name=pulumi.Output.concat(
+                    self._names.parameter("tenants/"), args.identity.tenant_client_ids[tenant]
+                ),
+                description=f"Which tenant a Cognito client is, and its API key: {tenant}",
+                type="SecureString",
+                key_id=args.secrets_key_arn,
+                value=key.value.apply(functools.partial(_credentials, tenant)),
+                tags=self._tags,
+                opts=self._child,
+            )
+
+
+def _credentials(tenant: str, api_key: str) -> str:
+    return json.dumps({"tenant": tenant, "api_key": api_key})

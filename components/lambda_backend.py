@@ -1,0 +1,70 @@
+"""CPU inference: one Lambda function for each model."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components import iam
+from components.function import Function, FunctionArgs, FunctionDefaults
+from components.packages import Package
+
+
+@dataclass(frozen=True, kw_only=True)
+class LambdaBackendArgs:
+    """Arguments of `LambdaBackend`."""
+
+    defaults: FunctionDefaults
+    model: str
+    version: str
+    """Version to serve at first; deliveries move on from there."""
+    package: Package
+    models_bucket: pulumi.Input[str]
+    memory_mb: int = 1024
+    timeout_s: int = 20
+    ephemeral_mb: int = 512
+    reserved_concurrency: int = 10
+    provisioned_concurrency: int = 0
+    snap_start: bool = False
+
+
+class LambdaBackend(pulumi.ComponentResource):
+    """Serves one ONNX model on the CPU; its role reads that model's prefix and no other."""
+
+    function: Function
+
+    def __init__(
+        self, name: str, args: LambdaBackendArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("inference-platform:lambda_backend:LambdaBackend", name, None, opts)
+        self.function = Function(
+            name,
+            FunctionArgs(
+                defaults=args.defaults,
+                component="lambda-backend",
+                role_name=f"model-{args.model}",
+                description=f"Serves model {args.model}",
+                package=args.package,
+                handler="serving.lambda_app.handler",
+                environment={
+                    "MODEL_NAME": args.model,
+                    "MODEL_VERSION": args.version,
+                    "MODEL_BUCKET": args.models_bucket,
+                },
+                statements=[
+                    iam.allow(
+                        "ReadModel",
+                        ["s3:GetObject"],
+                        [f"{args.defaults.names.bucket_arn('models')}/models/{args.model}/*"],
+                    )
+                ],
+                memory_mb=args.memory_mb,
+                timeout_s=args.timeout_s,
+                ephemeral_mb=args.ephemeral_mb,
+                reserved_concurrency=args.reserved_concurrency,
+                provisioned_concurrency=args.provisioned_concurrency,
+                snap_start=args.snap_start,
+                delivered=True,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({"function_name": self.function.function_name})

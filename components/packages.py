@@ -1,0 +1,71 @@
+"""Function packages: zips built beforehand, uploaded once, shared by every function that runs them."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+
+from components.tags import Tags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """An uploaded zip, as a Lambda function refers to it."""
+
+    bucket: pulumi.Output[str]
+    key: pulumi.Output[str]
+    sha256_base64: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackagesArgs:
+    """Arguments of `Packages`."""
+
+    tags: Tags
+    bucket: pulumi.Input[str]
+    kms_key_arn: pulumi.Input[str]
+    folder: Path
+    """Folder that holds `model-server.zip` and `authorizer.zip` (see `serving/package.py`)."""
+
+
+class Packages(pulumi.ComponentResource):
+    """The zips of the platform's functions in S3 (larger than what the Lambda API takes directly).
+
+    Keys carry the content's digest, so a changed zip is a new object and an unchanged one is left alone.
+
+    Raises:
+        FileNotFoundError: a zip has not been built; the message names the command that builds it.
+    """
+
+    model_server: Package
+    authorizer: Package
+
+    def __init__(self, name: str, args: PackagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("inference-platform:packages:Packages", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        def upload(package: str) -> Package:
+            path = args.folder / f"{package}.zip"
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is missing; build it with `make package`")
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            uploaded = aws.s3.BucketObjectv2(
+                f"{name}-{package}",
+                bucket=args.bucket,
+                key=f"packages/{package}-{digest.hex()[:16]}.zip",
+                source=pulumi.FileAsset(str(path)),
+                kms_key_id=args.kms_key_arn,
+                server_side_encryption="aws:kms",
+                tags=args.tags.component("packages"),
+                opts=child,
+            )
+            return Package(
+                bucket=uploaded.bucket, key=uploaded.key, sha256_base64=base64.b64encode(digest).decode()
+            )
+
+        self.model_server = upload("model-server")
+        self.authorizer = upload("authorizer")
+        self.register_outputs({})

@@ -1,0 +1,55 @@
+"""The model catalogue: one entry gives a model its route, compute, permissions and limits."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# S3 key, route, function name and metric dimension at once: the narrowest of their alphabets.
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
+ModelVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+
+
+class Slo(BaseModel):
+    """Service level objective of a model, measured at the gateway over 30 days."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    p99_ms: int = Field(1000, ge=1, le=29_000, description="99th percentile of the latency, milliseconds.")
+    availability: float = Field(99.5, ge=90, lt=100, description="Requests answered without a 5xx, percent.")
+
+
+class LambdaModel(BaseModel):
+    """A CPU model: one Lambda function that runs an ONNX session."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Literal["lambda"]
+    engine: Literal["onnx"] = Field("onnx", description="Lambda has no GPU: ONNX on the CPU is what it runs.")
+    version: ModelVersion = Field(description="Version to serve at first; deliveries move on from there.")
+    memory_mb: int = Field(1024, ge=256, le=10_240, description="Function memory in MiB; CPU follows it.")
+    timeout_s: int = Field(20, ge=1, le=29, description="Seconds; the gateway gives up after 29.")
+    ephemeral_mb: int = Field(512, ge=512, le=10_240, description="Size of /tmp in MiB; holds the model.")
+    reserved_concurrency: int = Field(10, ge=1, le=1000, description="Most requests in flight at once.")
+    provisioned_concurrency: int = Field(
+        0, ge=0, le=1000, description="Environments kept warm, billed hourly."
+    )
+    snap_start: bool = Field(False, description="Start published versions from a snapshot.")
+    slo: Slo = Slo()
+
+    @model_validator(mode="after")
+    def _snap_start_limits(self) -> Self:
+        # https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html (limitations)
+        if self.snap_start and self.provisioned_concurrency:
+            raise ValueError("snap_start excludes provisioned_concurrency; set one of them")
+        if self.snap_start and self.ephemeral_mb > 512:
+            raise ValueError(f"snap_start allows 512 MiB of /tmp; ephemeral_mb is {self.ephemeral_mb}")
+        if self.provisioned_concurrency > self.reserved_concurrency:
+            raise ValueError(
+                f"provisioned_concurrency {self.provisioned_concurrency} is above "
+                f"reserved_concurrency {self.reserved_concurrency}; raise the latter"
+            )
+        return self
+
+
+Model = LambdaModel
+Catalogue = dict[ModelName, Model]

@@ -1,0 +1,126 @@
+"""Reads an environment at the boundary: from its file before the engine starts, or from the engine's config.
+
+Both ways end in the same validated `Environment`; a mistake is one line that names the file, the key, the
+value and what would be accepted.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from environments.schema import Environment
+
+FOLDER = Path(__file__).parent
+PREFIX = "inference-platform:"
+# Keys of other Pulumi namespaces that may stand beside ours.
+FOREIGN_NAMESPACES = ("aws:", "eks:", "kubernetes:", "pulumi:")
+
+
+class EnvironmentInvalid(ValueError):
+    """The environment cannot be used; the message lists every mistake, a line each."""
+
+
+def names() -> list[str]:
+    """Names of the environments that have a file."""
+    return sorted(path.name.split(".")[1] for path in FOLDER.glob("Pulumi.*.yaml"))
+
+
+def from_file(name: str) -> Environment:
+    """The environment of `environments/Pulumi.<name>.yaml`.
+
+    Raises:
+        EnvironmentInvalid: there is no such file, it is not YAML, or a setting is wrong.
+    """
+    path = FOLDER / f"Pulumi.{name}.yaml"
+    if not path.exists():
+        raise EnvironmentInvalid(
+            f"ENV={name}: there is no environments/{path.name}; choose {', '.join(names())}"
+        )
+    config = _yaml(path).get("config") or {}
+    if not isinstance(config, Mapping):
+        raise EnvironmentInvalid(f"environments/{path.name}: `config` must be a mapping of settings")
+    return _validate(name, config, source=f"environments/{path.name}")
+
+
+def from_engine(name: str) -> Environment:
+    """The environment as the engine gives it to the program (file plus `--config` overrides)."""
+    config = {key: _decode(value) for key, value in json.loads(os.environ.get("PULUMI_CONFIG", "{}")).items()}
+    return _validate(name, config, source=f"the config of stack {name}")
+
+
+def _decode(value: str) -> Any:
+    """The engine passes every value as a string: structured ones as JSON, scalars for pydantic to convert."""
+    return json.loads(value) if value.startswith(("{", "[")) else value
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise EnvironmentInvalid(f"environments/{path.name}: not valid YAML{line}: {problem}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise EnvironmentInvalid(f"environments/{path.name}: must be a mapping, not {type(loaded).__name__}")
+    return loaded
+
+
+def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
+    settings: dict[str, Any] = {}
+    for key, value in config.items():
+        if key.startswith(PREFIX):
+            settings[key.removeprefix(PREFIX)] = value
+        elif not key.startswith(FOREIGN_NAMESPACES):
+            raise EnvironmentInvalid(
+                f"{source}: {key}: unknown key; the platform's settings begin with {PREFIX}"
+            )
+    if "name" in settings:
+        raise EnvironmentInvalid(
+            f"{source}: name: the stack's name is the environment's name; remove this key"
+        )
+    settings["name"] = name
+    settings["models"] = _catalogue(settings.get("models") or {}, source)
+    try:
+        return Environment.model_validate(settings)
+    except ValidationError as error:
+        raise EnvironmentInvalid("\n".join(f"{source}: {line}" for line in _lines(error))) from None
+
+
+def _catalogue(overrides: Any, source: str) -> dict[str, Any]:
+    """models.yaml with an environment's overrides: field by field, `null` removes a model."""
+    base = _yaml(FOLDER / "models.yaml")
+    if not isinstance(overrides, Mapping):
+        raise EnvironmentInvalid(f"{source}: models: must be a mapping of model names, not {overrides!r}")
+    merged = {**base}
+    for model, fields in overrides.items():
+        if fields is None:
+            merged.pop(model, None)
+        elif not isinstance(fields, Mapping):
+            raise EnvironmentInvalid(f"{source}: models.{model}: must be a mapping of fields, not {fields!r}")
+        else:
+            merged[model] = {**base.get(model, {}), **fields}
+    return merged
+
+
+def _lines(error: ValidationError) -> list[str]:
+    lines = []
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"] if part != "[key]") or "settings"
+        match item["type"]:
+            case "extra_forbidden":
+                lines.append(f"{key}: unknown key; remove it or correct its spelling")
+            case "missing":
+                lines.append(f"{key}: is required and has no default; set it")
+            case "value_error":
+                lines.append(f"{key}: {item['ctx']['error']}")
+            case _:
+                lines.append(f"{key}: got {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
+    return lines
