@@ -80,3 +80,6 @@ pulumi.export("data_bucket", storage.data.bucket)
 pulumi.export(
     "model_functions", {model: backend.function.function_name for model, backend in backends.items()}
 )
+pulumi.export("platform", names.platform)
+pulumi.export("environment", names.environment)
+pulumi.export("api_key_in_header", env.gateway.api_key_source == "header")

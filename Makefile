@@ -1,0 +1,51 @@
+# `make up` and `make test` do all the set-up themselves. `make help` lists the rest.
+ENV ?= local
+PYTHON ?= python3
+PYTEST_ARGS ?=
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down plan export status test lint format lock package bench
+
+help: ## List the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## Install the Python environment and the Pulumi CLI; nothing to do means milliseconds
+	@$(PYTHON) toolchain/bootstrap.py
+
+up: setup ## Provision ENV (default local) and ask it for a prediction
+	@$(VENV)/python -m inferctl up --env $(ENV)
+
+down: ## Remove all that `make up` made
+	@if [ -x $(VENV)/python ]; then $(VENV)/python -m inferctl down --env $(ENV); else echo "nothing is set up; nothing to remove"; fi
+
+plan: setup ## Show and judge what ENV would be made of, with no account
+	@$(VENV)/python -m inferctl plan --env $(ENV)
+
+export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no account
+	@$(VENV)/python -m inferctl export --env $(ENV)
+
+status: ## List what is deployed in ENV
+	@$(VENV)/python -m inferctl status --env $(ENV)
+
+test: setup ## Run every test
+	@$(VENV)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## Check style and types
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy .
+
+format: setup ## Format the code
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+
+lock: setup ## Resolve the dependencies anew
+	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+package: setup ## Build the function packages of ENV
+	@$(VENV)/python -m inferctl package --env $(ENV)
+
+bench: setup ## Measure `up`, `up` with nothing to do, and predictions; prints the README's table
+	@$(VENV)/python -m benchmarks

@@ -1,0 +1,5 @@
+"""`python -m inferctl`."""
+
+from inferctl.app import main
+
+main()

@@ -1,0 +1,127 @@
+"""The commands: `inferctl COMMAND --help` shows each with an example."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from inferctl import plan as planning
+from inferctl import up as provisioning
+from inferctl.errors import CommandFailed
+from inferctl.session import deployed
+from local_aws.emulator import EmulatorError
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+console = Console()
+
+Env = Annotated[str, typer.Option("--env", "-e", envvar="ENV", help="Environment: a file in environments/.")]
+Tenant = Annotated[str, typer.Argument(help="Tenant in whose name to call.")]
+
+
+@app.command()
+def up(env: Env = "local") -> None:
+    """Provision an environment and ask it for a prediction.
+
+    Example: inferctl up
+    """
+    provisioning.up(env, console)
+
+
+@app.command()
+def down(env: Env = "local") -> None:
+    """Remove all that `up` made.
+
+    Example: inferctl down
+    """
+    provisioning.down(env, console)
+
+
+@app.command()
+def plan(env: Env = "local") -> None:
+    """Show what an environment would be made of, judged by the policies, with no account.
+
+    Example: inferctl plan --env prod
+    """
+    planning.plan(env, console)
+
+
+@app.command()
+def export(
+    env: Env = "local",
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default .local/export/<env>.json.")
+    ] = None,
+) -> None:
+    """Write the full deployment of an environment as JSON, brought up by the plan provider.
+
+    Example: inferctl export --env dev
+    """
+    console.print(str(planning.export(env, output)), highlight=False)
+
+
+@app.command()
+def status(env: Env = "local") -> None:
+    """List what is deployed, by component.
+
+    Example: inferctl status
+    """
+    session = deployed(env)
+    planning.show_resources(session.engine.export(), console)
+    console.print(f"API: {session.client().url}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def token(tenant: Tenant, env: Env = "local") -> None:
+    """Print an access token of a tenant.
+
+    Example: inferctl token acme
+    """
+    typer.echo(deployed(env).client().token(tenant))
+
+
+@app.command("api-key")
+def api_key(tenant: Tenant, env: Env = "local") -> None:
+    """Print a tenant's API key, which clients of `local` send along.
+
+    Example: inferctl api-key acme
+    """
+    typer.echo(deployed(env).client().api_key(tenant))
+
+
+@app.command()
+def invoke(
+    model: Annotated[str, typer.Argument(help="Model to ask.")],
+    tenant: Tenant,
+    request: Annotated[
+        Path, typer.Argument(help="Open Inference Protocol request, a JSON file; - for stdin.")
+    ],
+    env: Env = "local",
+) -> None:
+    """Send one inference request and print the answer; exit with 1 when the platform refuses it.
+
+    Example: inferctl invoke digits acme .local/digits-request.json
+    """
+    body = sys.stdin.buffer.read() if str(request) == "-" else request.read_bytes()
+    answer = deployed(env).client().infer(tenant, model, body)
+    typer.echo(json.dumps(answer.json()) if "json" in answer.headers.get("content-type", "") else answer.text)
+    if answer.is_error:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run a command; what goes wrong is a message with the next step, never a traceback."""
+    try:
+        app()
+    except (CommandFailed, EmulatorError) as error:
+        Console(stderr=True).print(f"\n[red]failed:[/red] {error}", highlight=False, soft_wrap=True)
+        if isinstance(error, CommandFailed):
+            Console(stderr=True).print(
+                f"[bold]next:[/bold] {error.next_step}", highlight=False, soft_wrap=True
+            )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\ninterrupted; run the command again to go on from here")
+        sys.exit(130)

@@ -1,0 +1,215 @@
+"""Runs the Pulumi engine for one stack, shows what it does, and says what came of it."""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from inferctl.errors import CommandFailed
+from inferctl.workspace import PROJECT, ROOT, Mode, Workspace
+from toolchain.progress import Step
+
+CHANGING = ("create", "update", "delete", "replace", "create-replacement", "delete-replaced", "import")
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What an engine operation did."""
+
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """Operation (`create`, `same`, ...) -> number of resources."""
+    seconds: float = 0.0
+    errors: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    advisories: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """Resources that were, or would be, created, changed or deleted."""
+        return sum(count for operation, count in self.changes.items() if operation in CHANGING)
+
+    def summary(self) -> str:
+        return (
+            ", ".join(f"{count} {operation}" for operation, count in sorted(self.changes.items()))
+            or "nothing"
+        )
+
+
+class Engine:
+    """The engine over one stack of this project."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        env: str,
+        mode: Mode,
+        environ: Mapping[str, str],
+        pulumi: Path,
+        profile: str,
+    ) -> None:
+        self._workspace, self._env, self._mode = workspace, env, mode
+        self._environ, self._pulumi, self._profile = environ, pulumi, profile
+
+    def ensure_stack(self) -> None:
+        """Create the stack in a backend on this machine; in an account, the user selects it."""
+        if self._mode == "aws":
+            self.command("stack", "select", self._env)
+            return
+        self._workspace.write_config(self._env, self._mode)
+        project = self._workspace.project(self._env, self._mode)
+        stacks = json.loads(self.command("-C", str(project), "stack", "ls", "--json"))
+        if not any(stack["name"] == self._env for stack in stacks):
+            self.command("-C", str(project), "stack", "init", self._env)
+        if self._mode == "local":
+            self._end_abandoned_update(project)
+
+    def _end_abandoned_update(self, project: Path) -> None:
+        """A killed update leaves its lock behind; the emulator's lock already keeps two drivers apart."""
+        locks = self._workspace.backend(self._env, self._mode) / ".pulumi/locks"
+        if any(locks.rglob("*.json")):
+            self.command("-C", str(project), "cancel", "--yes", "--stack", self._env)
+
+    def preview(self, step: Step) -> Outcome:
+        return self._operation(step, "preview", "--diff")
+
+    def up(self, step: Step) -> Outcome:
+        return self._operation(step, "up", "--yes", "--skip-preview")
+
+    def refresh(self, step: Step) -> Outcome:
+        return self._operation(
+            step, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", policies=False
+        )
+
+    def destroy(self, step: Step) -> Outcome:
+        return self._operation(step, "destroy", "--yes", "--skip-preview", policies=False)
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs; secrets stay masked."""
+        outputs: dict[str, Any] = json.loads(self.command("stack", "output", "--json", "--stack", self._env))
+        return outputs
+
+    def export(self) -> dict[str, Any]:
+        """The stack's deployment, as `pulumi stack export` gives it."""
+        exported: dict[str, Any] = json.loads(self.command("stack", "export", "--stack", self._env))
+        return exported
+
+    def command(self, *args: str) -> str:
+        """Standard output of one `pulumi` command.
+
+        Raises:
+            CommandFailed: it exited with an error; the message is Pulumi's own.
+        """
+        done = subprocess.run(
+            [self._pulumi, "--non-interactive", *args],
+            cwd=ROOT,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandFailed(
+                f"pulumi {' '.join(args)}: {(done.stderr or done.stdout).strip()}",
+                "correct what it says, or run `make doctor`",
+            )
+        return done.stdout
+
+    def _operation(self, step: Step, operation: str, *flags: str, policies: bool = True) -> Outcome:
+        """One operation, with live progress; its events say what came of it."""
+        command = [
+            self._pulumi,
+            operation,
+            "--non-interactive",
+            "--stack",
+            self._env,
+            "--color",
+            "never",
+            *flags,
+        ]
+        if self._mode != "aws":
+            command += ["--config-file", str(self._workspace.config_file(self._env, self._mode))]
+        if policies:
+            config = ROOT / f"policies/config/{self._profile}.json"
+            command += ["--policy-pack", str(ROOT / "policies"), "--policy-pack-config", str(config)]
+        logs = self._workspace.local / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            events = Path(folder) / "events"
+            events.touch()
+            with (logs / f"{self._env}-{operation}.log").open("w", encoding="utf-8") as log:
+                process = subprocess.Popen(
+                    [*command, "--event-log", str(events)],
+                    cwd=ROOT,
+                    env=self._environ,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+                try:
+                    outcome = self._follow(step, process, events)
+                except KeyboardInterrupt:
+                    # The engine got the signal too and is finishing what it began; its state must be saved.
+                    process.wait()
+                    raise
+        outcome.seconds = time.monotonic() - started
+        if process.returncode and not (outcome.errors or outcome.violations):
+            outcome.errors.append(_tail(Path(log.name)))
+        return outcome
+
+    def _follow(self, step: Step, process: subprocess.Popen[bytes], events: Path) -> Outcome:
+        outcome = Outcome()
+        done = 0
+        for event in _events(events, process):
+            if "resOutputsEvent" in event or "resOpFailedEvent" in event:
+                done += 1
+            elif start := event.get("resourcePreEvent"):
+                step.detail = f"{done} resources, {_short(start['metadata']['urn'])}"
+            elif diagnostic := event.get("diagnosticEvent"):
+                if diagnostic["severity"] == "error":
+                    outcome.errors.append(_diagnostic(diagnostic))
+            elif policy := event.get("policyEvent"):
+                level = policy["enforcementLevel"]
+                target = outcome.violations if level == "mandatory" else outcome.advisories
+                target.append(
+                    f"{policy['policyName']} ({level}) {_short(policy.get('resourceUrn', ''))}\n"
+                    f"{policy['message'].strip()}"
+                )
+            elif summary := event.get("summaryEvent"):
+                outcome.changes = summary.get("resourceChanges") or {}
+        return outcome
+
+
+def _events(path: Path, process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
+    """Events as the engine writes them, until it has ended and all are read."""
+    with path.open(encoding="utf-8") as file:
+        partial = ""
+        while True:
+            ended = process.poll() is not None
+            while line := file.readline():
+                partial += line
+                if partial.endswith("\n"):
+                    yield json.loads(partial)
+                    partial = ""
+            if ended:
+                return
+            time.sleep(0.05)
+
+
+def _short(urn: str) -> str:
+    """`Type name` of a URN, for people."""
+    parts = urn.split("::")
+    return f"{parts[2].rsplit('$', 1)[-1].rsplit(':', 1)[-1]} {parts[3]}" if len(parts) == 4 else urn
+
+
+def _diagnostic(diagnostic: Mapping[str, Any]) -> str:
+    where = _short(diagnostic.get("urn", ""))
+    message = diagnostic["message"].strip()
+    return f"{where}: {message}" if where and not where.startswith(f"Stack {PROJECT}") else message
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

@@ -1,0 +1,78 @@
+"""`plan` and `export`: an environment judged and written down with no account."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from inferctl.session import Session, environment, open_session
+from inferctl.up import require
+from inferctl.workspace import Workspace
+from serving import package
+from toolchain.progress import Progress
+
+
+def plan(name: str, console: Console) -> None:
+    """Preview an environment from nothing through the plan provider, with all policies.
+
+    Raises:
+        CommandFailed: a setting is wrong, a policy refuses, or the program fails.
+    """
+    with Progress() as progress:
+        session = _scratch(name, progress)
+        with progress.step("plan") as step:
+            outcome = session.engine.up(step)
+            step.result = outcome.summary()
+            require(outcome)
+    show_resources(session.engine.export(), console)
+    for advisory in dict.fromkeys(outcome.advisories):
+        console.print(f"advisory: {advisory}", highlight=False, markup=False)
+
+
+def export(name: str, output: Path | None) -> Path:
+    """Write the deployment of an environment, as `pulumi stack export` would give it."""
+    workspace = Workspace.here()
+    target = output or workspace.local / "export" / f"{name}.json"
+    with Progress() as progress:
+        session = _scratch(name, progress)
+        with progress.step("export") as step:
+            require(session.engine.up(step))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(session.engine.export(), indent=1), encoding="utf-8")
+    return target
+
+
+def _scratch(name: str, progress: Progress) -> Session:
+    """A plan session with an empty scratch backend."""
+    env, workspace = environment(name), Workspace.here()
+    with progress.step("packages") as step:
+        step.result = package.build(
+            env.functions.package, workspace.packages / env.functions.package
+        ).summary()
+    workspace.forget(name, "plan")
+    return open_session(env, "plan", workspace)
+
+
+def resources(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(component, type) of every cloud resource in a deployment; the component is the outermost one."""
+    for resource in export["deployment"].get("resources", []):
+        if not resource.get("custom") or resource["type"].startswith("pulumi:"):
+            continue
+        chain = resource["urn"].split("::")[2].split("$")
+        yield (chain[0].rsplit(":", 1)[-1] if len(chain) > 1 else "(none)"), resource["type"]
+
+
+def show_resources(export: Mapping[str, Any], console: Console) -> None:
+    """How many resources of which type each component has."""
+    table = Table("component", "type", "count", box=None, pad_edge=False)
+    counted = Counter(resources(export))
+    seen = ""
+    for (component, kind), count in sorted(counted.items()):
+        table.add_row(component if component != seen else "", kind, str(count))
+        seen = component
+    console.print(table)
+    console.print(f"{sum(counted.values())} resources")

@@ -1,0 +1,74 @@
+"""One environment, ready to be worked on: its settings, engine and client, in one mode."""
+
+from dataclasses import dataclass
+
+from environments import loader
+from environments.schema import Environment
+from inferctl.client import Client
+from inferctl.engine import Engine
+from inferctl.errors import CommandFailed
+from inferctl.workspace import Mode, Workspace, find_pulumi
+from local_aws.emulator import Endpoints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What commands work with."""
+
+    env: Environment
+    mode: Mode
+    workspace: Workspace
+    engine: Engine
+    endpoints: Endpoints | None
+
+    def client(self) -> Client:
+        """A client of the deployed API.
+
+        Raises:
+            CommandFailed: the environment is not deployed.
+        """
+        outputs = self.engine.outputs()
+        if "url" not in outputs:
+            raise CommandFailed(
+                f"environment {self.env.name} is not up", f"run `make up ENV={self.env.name}`"
+            )
+        credentials = self.workspace.emulator().credentials() if self.endpoints else None
+        return Client(
+            outputs=outputs, region=self.env.region, endpoints=self.endpoints, credentials=credentials
+        )
+
+
+def environment(name: str) -> Environment:
+    """The validated settings of an environment.
+
+    Raises:
+        CommandFailed: a setting is wrong; the message names each.
+    """
+    try:
+        return loader.from_file(name)
+    except loader.EnvironmentInvalid as error:
+        raise CommandFailed(str(error), "correct the file and run the command again") from None
+
+
+def deployed(name: str) -> Session:
+    """A session on what `up` made: in the embedded AWS, which must be running, or in an account."""
+    env = environment(name)
+    workspace = Workspace.here()
+    if not env.embedded_aws:
+        return open_session(env, "aws", workspace)
+    instances = workspace.emulator().status()
+    urls = {server: f"http://127.0.0.1:{found.port}" for server, found in instances.items() if found}
+    if len(urls) < len(instances):
+        raise CommandFailed(f"the embedded AWS of {name} is not running", f"run `make up ENV={name}`")
+    return open_session(env, "local", workspace, Endpoints(**urls))
+
+
+def open_session(
+    env: Environment, mode: Mode, workspace: Workspace, endpoints: Endpoints | None = None
+) -> Session:
+    """A session in a given mode; creates the stack where it is kept on this machine."""
+    pulumi = find_pulumi()
+    environ = workspace.engine_environment(env.name, mode, pulumi, endpoints)
+    engine = Engine(workspace, env.name, mode, environ, pulumi, env.policy_profile)
+    engine.ensure_stack()
+    return Session(env=env, mode=mode, workspace=workspace, engine=engine, endpoints=endpoints)

@@ -1,0 +1,198 @@
+"""`up` and `down`: bring an environment to what its files say, and take it away again."""
+
+import importlib.util
+import json
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from environments.schema import Environment
+from inferctl.engine import Outcome
+from inferctl.errors import CommandFailed
+from inferctl.session import Session, environment, open_session
+from inferctl.workspace import ROOT, Workspace, find_pulumi
+from local_aws.plugins import planned_only
+from serving import delivery, package
+from serving.manifest import FILE_NAME as MANIFEST
+from toolchain.progress import Progress
+
+SAMPLE = "digits"
+"""The model that `up` asks for a first prediction; `serving/recipes` holds what this checkout can build."""
+
+
+def up(name: str, console: Console) -> None:
+    """Provision an environment, deliver its sample models where it is `local`, and ask for a prediction.
+
+    Raises:
+        CommandFailed: a setting is wrong, a policy refuses, or a resource fails; the next `up` goes on
+            from there.
+    """
+    env = environment(name)
+    find_pulumi()
+    workspace = Workspace.here()
+    with Progress() as progress:
+        with progress.step("packages") as step:
+            built = package.build(env.functions.package, workspace.packages / env.functions.package)
+            step.result = built.summary()
+        if not env.embedded_aws:
+            session = open_session(env, "aws", workspace)
+        else:
+            with progress.step("aws") as step:
+                emulator = workspace.emulator()
+                endpoints = emulator.start()
+                step.result = f"embedded AWS at {endpoints.ministack}"
+            session = open_session(env, "local", workspace, endpoints)
+            if lost := emulator.lost_state():
+                with progress.step("refresh") as step:
+                    require(session.engine.refresh(step))
+                    emulator.state_recovered()
+                    step.result = f"{lost}; read back what is still there"
+        _provision(session, progress)
+        if env.embedded_aws:
+            with progress.step("models") as step:
+                step.result = _deliver_samples(session)
+            emulator.checkpoint()
+            with progress.step("predict") as step:
+                request, answer = _first_prediction(session)
+                step.result = f"{answer['outputs'][0]['name']} = {answer['outputs'][0]['data']}"
+    if env.embedded_aws:
+        _report(console, session, request, answer)
+    else:
+        console.print(f"{name} is up at {session.engine.outputs()['url']}", highlight=False)
+
+
+def down(name: str, console: Console) -> None:
+    """Remove all that `up` made: resources, processes, state."""
+    env = environment(name)
+    workspace = Workspace.here()
+    if not env.embedded_aws:
+        raise CommandFailed(
+            f"{name} is in an AWS account", f"run `pulumi destroy --stack {name}` and confirm what it lists"
+        )
+    emulator = workspace.emulator()
+    if not workspace.backend(name, "local").exists():
+        emulator.stop()
+        console.print(f"{name} is not up; nothing to remove")
+        return
+    with Progress() as progress:
+        with progress.step("destroy") as step:
+            session = open_session(env, "local", workspace, emulator.start())
+            if emulator.lost_state():
+                require(session.engine.refresh(step))
+            outcome = session.engine.destroy(step)
+            require(outcome)
+            step.result = outcome.summary()
+        with progress.step("stop") as step:
+            emulator.stop()
+            workspace.forget(name, "local")
+            for folder in ("aws", "manifests", "models", "logs"):
+                shutil.rmtree(workspace.local / folder, ignore_errors=True)
+            step.result = "nothing runs, no port is held"
+
+
+def _provision(session: Session, progress: Progress) -> None:
+    """Preview with all policies, then change what has to change."""
+    with progress.step("preview") as step:
+        planned = session.engine.preview(step)
+        require(planned)
+        step.result = planned.summary()
+    if not planned.changed:
+        return
+    with progress.step("update") as step:
+        outcome = session.engine.up(step)
+        require(outcome)
+        step.result = outcome.summary()
+
+
+def require(outcome: Outcome) -> None:
+    if outcome.violations:
+        raise CommandFailed(
+            "the policies refuse this change:\n\n" + "\n\n".join(dict.fromkeys(outcome.violations)),
+            "correct what they name, or record a waiver in policies/waivers.yaml",
+        )
+    if outcome.errors:
+        raise CommandFailed(
+            "\n".join(dict.fromkeys(outcome.errors)),
+            "correct it and run the command again: it goes on from here",
+        )
+
+
+def _deliver_samples(session: Session) -> str:
+    """Build, publish and deliver the models of the catalogue that this checkout can make."""
+    client = session.client()
+    s3, functions = client.aws("s3"), client.aws("lambda")
+    bucket = client.outputs["models_bucket"]
+    said = []
+    for model, entry in session.env.models.items():
+        if importlib.util.find_spec(f"serving.recipes.{model}") is None:
+            said.append(f"{model} waits for its first publication")
+            continue
+        folder = session.workspace.local / "models" / model / entry.version
+        if not (folder / MANIFEST).exists():
+            # Imported here: scikit-learn takes seconds, and only the first `up` needs it.
+            importlib.import_module(f"serving.recipes.{model}").build(folder, entry.version)
+        delivery.publish(s3, bucket, folder)
+        record = delivery.deliver_lambda(
+            functions, client.outputs["model_functions"][model], "live", model, entry.version
+        )
+        said.append(f"{model} {entry.version} {'delivered' if record.changed else 'serves'}")
+    return ", ".join(said)
+
+
+def _first_prediction(session: Session) -> tuple[Path, dict[str, Any]]:
+    """Ask the sample model its first golden request; the request stays in a file for curl."""
+    entry = session.env.models[SAMPLE]
+    manifest = session.workspace.local / "models" / SAMPLE / entry.version / MANIFEST
+    golden = json.loads(manifest.read_text(encoding="utf-8"))["golden"][0]["request"]
+    request = session.workspace.local / f"{SAMPLE}-request.json"
+    request.write_text(json.dumps(golden), encoding="utf-8")
+    answer = session.client().infer(_tenant(session.env), SAMPLE, request.read_bytes())
+    if answer.status_code != 200:
+        raise CommandFailed(
+            f"the platform is up, but {SAMPLE} answered {answer.status_code}: {answer.text}",
+            f"read its log: `.venv/bin/inferctl logs {SAMPLE}`",
+        )
+    return request, answer.json()
+
+
+def _tenant(env: Environment) -> str:
+    return next(tenant.name for tenant in env.tenants if "infer" in tenant.scopes)
+
+
+def _report(console: Console, session: Session, request: Path, answer: Mapping[str, Any]) -> None:
+    """What a new user wants to know now."""
+    client, tenant = session.client(), _tenant(session.env)
+    inferctl = _shown(ROOT / ".venv/bin/inferctl")
+    body = _shown(request)
+    planned = planned_only(session.engine.export())
+    lines = [
+        "",
+        f"The answer of {SAMPLE}: " + json.dumps({o["name"]: o["data"] for o in answer["outputs"]}),
+        f"The API:  {client.url}",
+        "",
+        "Ask again:",
+        f"  curl -s {client.url}/v2/models/{SAMPLE}/infer -H 'Content-Type: application/json' \\",
+        f'    -H "Authorization: Bearer $({inferctl} token {tenant})" \\',
+        f'    -H "x-api-key: $({inferctl} api-key {tenant})" -d @{body}',
+        "",
+        "Look:      make status        what is there        make export   the whole deployment as JSON",
+        "Take down: make down",
+    ]
+    if planned:
+        kinds = sorted({kind for kind, _, _ in planned})
+        lines.insert(
+            3, f"Planned only, the embedded AWS does not hold them: {len(planned)} ({', '.join(kinds)})"
+        )
+    # Plain print: a terminal must not wrap a line that people copy.
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it works from where the user is, quoted for the shell."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
