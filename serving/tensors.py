@@ -114,10 +114,19 @@ def to_json(spec: TensorSpec, array: Array) -> dict[str, Any]:
         raise InferenceFailed(f"output '{spec.name}' has values that are not finite, which JSON cannot carry")
     if flat.dtype.kind == "O":
         try:
-            data = [value if isinstance(value, str) else bytes(value).decode() for value in flat]
-        except UnicodeDecodeError:
+            data = text(flat).tolist()
+        except RequestError:
             raise InferenceFailed(f"output '{spec.name}' has bytes that are not UTF-8 text") from None
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape), "data": data}
+
+
+def text(array: Array) -> Array:
+    """BYTES as the Python strings that models take. Raises RequestError for bytes that are not UTF-8."""
+    try:
+        flat = [value if isinstance(value, str) else value.decode() for value in array.reshape(-1)]
+    except UnicodeDecodeError:
+        raise RequestError(400, "a BYTES tensor has bytes that are not UTF-8 text") from None
+    return np.array(flat, dtype=object).reshape(array.shape)
 
 
 def _flatten(spec: TensorSpec, shape: tuple[int, ...], data: list[Any]) -> list[Any]:

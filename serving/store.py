@@ -1,0 +1,143 @@
+"""The model store: versions in S3, verified copies in a local cache.
+
+The bytes that `fetch` returns are the bytes that were hashed: a model is loaded from memory and never read
+again from a file that something else could have changed in between.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from serving.errors import ModelNotFound, ModelRefused, ModelUnavailable
+from serving.manifest import FILE_NAME, Manifest, version_prefix
+
+# Golden requests and statistics are a few hundred KiB at most; a larger document is a mistake or an attack.
+MAX_MANIFEST_BYTES = 8 * 2**20
+_TEMPORARY = ".download-"
+
+logger = logging.getLogger(__name__)
+
+
+class ModelStore:
+    """Model versions of one bucket, cached in one directory as `<name>/<sha256>`.
+
+    `max_bytes` bounds the cached files together; the least recently used leave first. Processes may share
+    the directory: one at a time fetches, under a lock that ends with the process that holds it.
+    """
+
+    def __init__(self, s3: Any, bucket: str, cache_dir: Path, max_bytes: int) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._cache_dir = cache_dir
+        self._max_bytes = max_bytes
+
+    def manifest(self, name: str, version: str) -> Manifest:
+        """The manifest of a version, which must be about that version and no other."""
+        key = version_prefix(name, version) + FILE_NAME
+        manifest = Manifest.parse(self._read(key, MAX_MANIFEST_BYTES, f"the manifest of {name} {version}"))
+        if (manifest.name, manifest.version) != (name, version):
+            raise ModelRefused(
+                f"the manifest of {name} {version} is about {manifest.name} {manifest.version}"
+            )
+        return manifest
+
+    def fetch(self, manifest: Manifest) -> bytes:
+        """The model's bytes, from the cache or from S3, equal to the manifest's digest."""
+        what = f"{manifest.name} {manifest.version}"
+        if manifest.size > self._max_bytes:
+            raise ModelUnavailable(f"{what} is {manifest.size} bytes, the cache holds {self._max_bytes}")
+        path = self._cache_dir / manifest.name / manifest.sha256
+        try:
+            with self._locked():
+                data = _cached(path, manifest)
+                if data is None:
+                    data = self._read(manifest.prefix + manifest.file, manifest.size, f"the file of {what}")
+                    _verify(data, manifest)
+                    self._keep(path, data)
+        except OSError as error:
+            raise ModelUnavailable(f"{what} cannot be cached: {error.strerror}") from error
+        return data
+
+    def _read(self, key: str, max_bytes: int, what: str) -> bytes:
+        """An object of `max_bytes` at most; one byte more is read so that a longer one shows."""
+        try:
+            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
+            with body:
+                data = bytes(body.read(max_bytes + 1))
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "unknown")
+            if code in ("NoSuchKey", "404"):
+                raise ModelNotFound(f"{what} is not in the store") from None
+            raise ModelUnavailable(f"{what} cannot be read: storage answered {code}") from error
+        except BotoCoreError as error:
+            raise ModelUnavailable(f"{what} cannot be read: {type(error).__name__}") from error
+        if len(data) > max_bytes:
+            raise ModelRefused(f"{what} is longer than {max_bytes} bytes")
+        return data
+
+    def _keep(self, path: Path, data: bytes) -> None:
+        """Write the file so that no reader and no crash ever sees a part of it under its name."""
+        self._make_room(len(data))
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        temporary = self._cache_dir / f"{_TEMPORARY}{path.name}"
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _make_room(self, size: int) -> None:
+        """Remove the least recently used files until `size` more bytes fit the bound."""
+        for leftover in self._cache_dir.glob(f"{_TEMPORARY}*"):
+            leftover.unlink()  # of a process that died: whoever holds the lock is the only one that writes
+        files = [(path, path.stat()) for path in self._cache_dir.glob("*/*")]
+        total = sum(status.st_size for _, status in files)
+        for path, status in sorted(files, key=lambda file: file[1].st_mtime_ns):
+            if total + size <= self._max_bytes:
+                break
+            path.unlink()
+            total -= status.st_size
+            logger.info(
+                "removed %s/%s from the model cache: least recently used", path.parent.name, path.name
+            )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self._cache_dir / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _cached(path: Path, manifest: Manifest) -> bytes | None:
+    """The cached file when it still has the manifest's digest; a damaged one is dropped."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        logger.warning("dropped a damaged copy of %s %s from the cache", manifest.name, manifest.version)
+        path.unlink()
+        return None
+    os.utime(path)  # the file's time is when it was last used
+    return data
+
+
+def _verify(data: bytes, manifest: Manifest) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if len(data) != manifest.size or digest != manifest.sha256:
+        raise ModelRefused(
+            f"the file of {manifest.name} {manifest.version} has {len(data)} bytes and sha256 {digest}; "
+            f"its manifest says {manifest.size} and {manifest.sha256}"
+        )
