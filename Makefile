@@ -14,19 +14,19 @@ setup: ## Install the Python environment and the Pulumi CLI; nothing to do means
 	@$(PYTHON) toolchain/bootstrap.py
 
 up: setup ## Provision ENV (default local) and ask it for a prediction
-	@$(VENV)/python -m inferctl up --env $(ENV)
+	@bin/inferctl up --env $(ENV)
 
 down: ## Remove all that `make up` made
-	@if [ -x $(VENV)/python ]; then $(VENV)/python -m inferctl down --env $(ENV); else echo "nothing is set up; nothing to remove"; fi
+	@if [ -x $(VENV)/python ]; then bin/inferctl down --env $(ENV); else echo "nothing is set up; nothing to remove"; fi
 
 plan: setup ## Show and judge what ENV would be made of, with no account
-	@$(VENV)/python -m inferctl plan --env $(ENV)
+	@bin/inferctl plan --env $(ENV)
 
 export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no account
-	@$(VENV)/python -m inferctl export --env $(ENV)
+	@bin/inferctl export --env $(ENV)
 
 status: ## List what is deployed in ENV
-	@$(VENV)/python -m inferctl status --env $(ENV)
+	@bin/inferctl status --env $(ENV)
 
 test: setup ## Run every test
 	@$(VENV)/python -m pytest $(PYTEST_ARGS)
@@ -45,7 +45,7 @@ lock: setup ## Resolve the dependencies anew
 		--no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 package: setup ## Build the function packages of ENV
-	@$(VENV)/python -m inferctl package --env $(ENV)
+	@bin/inferctl package --env $(ENV)
 
 bench: setup ## Measure `up`, `up` with nothing to do, and predictions; prints the README's table
 	@$(VENV)/python -m benchmarks

@@ -154,7 +154,7 @@ def _first_prediction(session: Session) -> tuple[Path, dict[str, Any]]:
     if answer.status_code != 200:
         raise CommandFailed(
             f"the platform is up, but {SAMPLE} answered {answer.status_code}: {answer.text}",
-            f"read its log: `.venv/bin/inferctl logs {SAMPLE}`",
+            f"read its log: `bin/inferctl logs {SAMPLE}`",
         )
     return request, answer.json()
 
@@ -166,7 +166,7 @@ def _tenant(env: Environment) -> str:
 def _report(console: Console, session: Session, request: Path, answer: Mapping[str, Any]) -> None:
     """What a new user wants to know now."""
     client, tenant = session.client(), _tenant(session.env)
-    inferctl = _shown(ROOT / ".venv/bin/inferctl")
+    inferctl = _shown(ROOT / "bin/inferctl")
     body = _shown(request)
     planned = planned_only(session.engine.export())
     lines = [
