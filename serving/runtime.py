@@ -5,7 +5,7 @@ ONNX is the only format: a graph of known operators, unlike a pickle, runs no co
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
@@ -13,7 +13,6 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 from serving.errors import InferenceFailed, ModelRefused, RequestError
 from serving.manifest import Manifest
 from serving.oip import InferRequest, InferResponse
-from serving.store import ModelStore
 from serving.tensors import TensorSpec, text
 
 PLATFORM = "onnx_onnxruntime"
@@ -64,14 +63,6 @@ class Model:
 
     def __str__(self) -> str:
         return f"{self.manifest.name} {self.manifest.version}"
-
-    @classmethod
-    def load(
-        cls, store: ModelStore, name: str, version: str, providers: Sequence[str] = CPU, threads: int = 1
-    ) -> Self:
-        """Fetch a version, verify it and load it."""
-        manifest = store.manifest(name, version)
-        return cls(manifest, store.fetch(manifest), providers, threads)
 
     def infer(self, request: InferRequest) -> InferResponse:
         """Run the model. Raises RequestError or InferenceFailed."""

@@ -1,0 +1,78 @@
+"""The model routes of the Open Inference Protocol, for every front: a method, a path and a body to an answer.
+
+    GET  /v2/models/{m}[/versions/{v}]          metadata
+    GET  /v2/models/{m}[/versions/{v}]/ready    readiness
+    POST /v2/models/{m}[/versions/{v}]/infer    inference
+
+A front brings the bytes and bounds them; whatever they are, `handle` answers and raises nothing.
+"""
+
+import logging
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from serving import oip
+from serving.errors import RequestError, ServingError
+from serving.runtime import PLATFORM, Model
+
+_MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<action>/ready|/infer)?")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client gets, and `rows`: how many rows were predicted."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+
+class Models(Protocol):
+    """The models that a front serves."""
+
+    def get(self, name: str, version: str | None) -> Model:
+        """A loaded model; the version that is live when none is named. Raises ServingError."""
+
+
+def handle(models: Models, method: str, path: str, body: bytes) -> Answer:
+    """Answer one request."""
+    try:
+        return _route(models, method, path, body)
+    except ServingError as error:
+        return refusal(error)
+    except Exception as error:
+        # Where it happened, without what a message or a traceback could quote.
+        frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+        logger.error("unexpected %s in %s", type(error).__name__, " > ".join(frames))
+        return Answer(500, oip.encode_error("internal error"))
+
+
+def refusal(error: ServingError) -> Answer:
+    """The protocol's error document for an error, with Retry-After where trying again makes sense."""
+    headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    return Answer(error.status, oip.encode_error(str(error)), headers)
+
+
+def _route(models: Models, method: str, path: str, body: bytes) -> Answer:
+    match = _MODEL.fullmatch(path)
+    if match is None:
+        raise RequestError(404, "no such route")
+    name, version, action = match["name"], match["version"], match["action"]
+    allowed = "POST" if action == "/infer" else "GET"
+    if method != allowed:
+        return Answer(405, oip.encode_error(f"this route takes {allowed}"), {"allow": allowed})
+    model = models.get(name, version)
+    manifest = model.manifest
+    if action == "/infer":
+        request = oip.decode_request(body, manifest.signature)
+        response = model.infer(request)
+        return Answer(200, oip.encode_response(response, manifest.signature), rows=request.rows)
+    if action == "/ready":
+        return Answer(200, oip.encode_ready(manifest.name, ready=True))
+    return Answer(200, oip.encode_metadata(manifest.name, manifest.version, PLATFORM, manifest.signature))

@@ -1,0 +1,66 @@
+"""Entry point of the model server's function: importing it is Lambda's init phase, and loads the model.
+
+Environment: MODEL_NAME, MODEL_VERSION and MODEL_BUCKET say what to serve; MODEL_CACHE_DIR is where verified
+files are kept (default /tmp/models); LOG_LEVEL is the least severe level to log (default INFO). Tracing is
+Lambda's own (active tracing): a tracing library would add imports to every cold start and no segment that
+this function needs.
+"""
+
+import logging
+import os
+import shutil
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+from serving import logs
+from serving.errors import ModelUnavailable
+from serving.lambda_front import LambdaFront, ServedModel
+from serving.runtime import CPU, Model
+from serving.store import ModelStore
+
+# A function has one vCPU at this much memory and more in proportion:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+_MB_PER_VCPU = 1769
+# Of /tmp, for the models; the rest is left to the libraries.
+_CACHE_SHARE = 0.9
+# Together below the gateway's 29 seconds, so that a client hears of a storage that is away.
+_S3 = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2})
+
+logger = logging.getLogger(__name__)
+
+
+def _load() -> Model:
+    """Load the configured version and log what each part of it took."""
+    missing = [name for name in ("MODEL_NAME", "MODEL_VERSION", "MODEL_BUCKET") if not os.environ.get(name)]
+    if missing:
+        raise ModelUnavailable(f"the function's environment misses {', '.join(missing)}")
+    parts = [time.perf_counter()]
+    # botocore and not boto3, which adds imports for resources that are not used here.
+    s3 = botocore.session.get_session().create_client("s3", config=_S3)
+    parts.append(time.perf_counter())
+    cache = Path(os.environ.get("MODEL_CACHE_DIR", "/tmp/models"))  # noqa: S108 - a function's only writable place
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = ModelStore(
+        s3, os.environ["MODEL_BUCKET"], cache, int(shutil.disk_usage(cache).total * _CACHE_SHARE)
+    )
+    manifest = store.manifest(os.environ["MODEL_NAME"], os.environ["MODEL_VERSION"])
+    data = store.fetch(manifest)
+    parts.append(time.perf_counter())
+    threads = max(1, int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MB_PER_VCPU)) // _MB_PER_VCPU)
+    model = Model(manifest, data, CPU, threads)
+    parts.append(time.perf_counter())
+    durations = (round((end - start) * 1e3, 1) for start, end in pairwise(parts))
+    fields = dict(zip(("client_ms", "fetch_ms", "session_ms"), durations, strict=True))
+    logger.info("loaded %s", model, extra={"fields": fields})
+    return model
+
+
+logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+_served = ServedModel(os.environ.get("MODEL_NAME", ""), os.environ.get("MODEL_VERSION", ""), _load)
+_served.warm()
+handler: Any = LambdaFront(_served)
