@@ -139,7 +139,7 @@ class Plugin(ResourceProviderServicer):
         """Validates inputs and fills in defaults, names included. `olds` is empty for a new resource."""
         return Checked(news)
 
-    def diff(self, urn: str, old_inputs: Props, old_outputs: Props, news: Props) -> Diff:
+    def diff(self, urn: str, id: str, old_inputs: Props, old_outputs: Props, news: Props) -> Diff:
         return Diff(changes(old_inputs, news))
 
     def create(self, urn: str, inputs: Props, preview: bool) -> State:
@@ -214,7 +214,7 @@ class Plugin(ResourceProviderServicer):
     @_answered
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
         old_inputs, olds, news = decode(request.old_inputs), decode(request.olds), decode(request.news)
-        return _diff_response(self.diff(request.urn, old_inputs, olds, news))
+        return _diff_response(self.diff(request.urn, request.id, old_inputs, olds, news))
 
     @_answered
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
