@@ -85,6 +85,7 @@ class Workspace:
             "PATH": os.pathsep.join([*path, os.environ.get("PATH", "")]),
             "INFERENCE_PACKAGES": str(self.packages),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DEBUG_COMMANDS": "true",  # gives --event-log, as the Automation API has it
         }
         if mode == "aws":
             return own
