@@ -9,7 +9,6 @@ provider needs (`Construct`, `Call`) can be overridden as plain servicer methods
 import functools
 import os
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
@@ -31,6 +30,8 @@ from local_aws.values import Props, changes, decode, encode
 _NO_LIMIT = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 # The engine runs 16 operations at a time unless told otherwise; checks and diffs come on top.
 _THREADS = 32
+# Less than the 5 s after which the engine kills a plug-in that it has interrupted.
+_LAST_CALLS_S = 4
 
 
 class Refused(Exception):
@@ -289,17 +290,16 @@ def start(plugin: Plugin) -> tuple[grpc.Server, int]:
 def serve(plugin: Plugin) -> NoReturn:
     """Runs the plug-in as the engine's child: the port on stdout, then until the engine ends it or dies.
 
-    An interrupt at the terminal reaches the whole process group; it is the engine's to handle, which lets
-    operations under way finish and then ends its plug-ins.
+    The engine interrupts its plug-ins, each in a process group of its own, when all their work is done; a
+    killed engine cannot, so the plug-in watches for a new parent. Calls under way then come to their end
+    first, so that what they make is on record.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    engine = os.getppid()
+    engine, stop = os.getppid(), threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     server, port = start(plugin)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     print(port, flush=True)
     while os.getppid() == engine and not stop.wait(0.5):
         pass
-    server.stop(grace=None)
-    sys.stdout.flush()
-    os._exit(0)  # worker threads may still hold a call of an engine that is gone
+    server.stop(_LAST_CALLS_S).wait()
+    os._exit(0)  # a worker thread may still wait for an engine that is gone

@@ -1,0 +1,294 @@
+"""Emulate mode: resources held in the embedded AWS, as their tables tell (`local_aws.tables`)."""
+
+import functools
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import jmespath  # type: ignore[import-untyped]
+
+from local_aws.journal import Creation, Journal
+from local_aws.members import DoesNotFit, from_members, member_of, settled, to_members
+from local_aws.operations import CallFailed, Operations, input_shape
+from local_aws.provider import PartlyCreated, Refused, State, name_of, top_level, type_of
+from local_aws.sdk_types import ResourceType
+from local_aws.tables.form import Call, Run, Step, Type
+from local_aws.values import Props, Secret, changes, holds, plain
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+# What steers the provider and not AWS, in any type.
+_LOCAL = frozenset({"forceDestroy", "region", "tags", "tagsAll", "timeouts"})
+
+
+def filled(template: Any, scope: Props) -> Any:
+    """A template of `local_aws.tables.form` with its placeholders filled."""
+    match template:
+        case str():
+            whole = _PLACEHOLDER.fullmatch(template)
+            if whole:
+                return scope.get(whole[1])
+            return _PLACEHOLDER.sub(lambda found: str(scope.get(found[1], "")), template)
+        case dict():
+            pairs = {key: filled(item, scope) for key, item in template.items()}
+            return {key: item for key, item in pairs.items() if item is not None}
+        case list():
+            return [filled(item, scope) for item in template]
+    return template
+
+
+def _inner(shape: Any, wrap: str) -> Any:
+    for name in filter(None, wrap.split(".")):
+        shape = shape.members[name]
+    return shape
+
+
+def _carries(table: Type, call: Call | Step, properties: Iterable[str]) -> frozenset[str]:
+    """Those of the properties that a call takes."""
+    if call.on:
+        return frozenset(call.on)
+    assert isinstance(call, Call)
+    outer = input_shape(table.service, call.operation)
+    shapes = (outer, _inner(outer, call.wrap))
+    return frozenset(p for p in properties if any(member_of(p, shape, table.renames) for shape in shapes))
+
+
+def _address(table: Type, properties: Iterable[str]) -> frozenset[str]:
+    """The properties without which the resource could not be found again."""
+    finder = table.read or table.delete
+    if finder is None:
+        return frozenset()
+    shape = input_shape(table.service, finder.operation)
+    required = set(shape.required_members) if shape else set()
+    named = set(_PLACEHOLDER.findall(finder.result + str(finder.fixed)))
+    return frozenset(
+        p for p in properties if p in named or (shape and member_of(p, shape, table.renames) in required)
+    )
+
+
+def updatable(kind: ResourceType, table: Type) -> frozenset[str]:
+    """The inputs that can change in place; a change of any other one replaces the resource."""
+    calls = [*table.then, *table.update, *([table.put] if table.put else ())]
+    taken = frozenset().union(*(_carries(table, call, kind.inputs) for call in calls))
+    return (taken - _address(table, kind.inputs) - table.replace) | table.local | _LOCAL - {"region"}
+
+
+def unheld(kind: ResourceType, table: Type, inputs: Props) -> list[str]:
+    """The inputs that no operation of the table takes: the embedded AWS does not get them."""
+    create = table.create or table.put
+    made = _carries(table, create, kind.inputs) if create else frozenset()
+    prepared = frozenset(table.prepare({})) if table.prepare else frozenset()
+    held = made | updatable(kind, table) | table.local | prepared | _LOCAL
+    return [name for name, value in inputs.items() if value not in (None, False) and name not in held]
+
+
+class Emulation:
+    """Creates, reads, updates and deletes resources that have a table; `account` is the embedded AWS's.
+
+    A refusal of AWS is raised as `Refused`, with the operation and AWS's reason; where the resource exists
+    but is not whole, as `PartlyCreated`, and the next update completes it.
+    """
+
+    def __init__(self, operations: Operations, journal: Journal, account: str) -> None:
+        self._operations, self._journal, self._account = operations, journal, account
+
+    def create(self, urn: str, kind: ResourceType, table: Type, inputs: Props, name: str) -> State:
+        """Makes the resource, or adopts the one that a killed `up` made under the same `name`."""
+        bare, call = plain(inputs), table.create or table.put
+        assert call is not None, f"{kind.token}: its table has neither create nor put"
+        before = self._journal.pending(urn)
+        if before and before.id and self._find(kind, table, bare, before.id) is not None:
+            return self._complete(urn, kind, table, inputs, Creation(urn, name, before.id), {}, adopted=True)
+        self._journal.note(Creation(urn, name))
+        scope = self._scope(bare)
+        try:
+            response = self._call(table, call, bare, scope)
+        except CallFailed as error:
+            id = filled(table.id, scope)
+            # Taken is the very name that the killed `up` asked for: AWS had answered, and nobody listened.
+            if before is None or not error.exists or self._find(kind, table, bare, id) is None:
+                self._journal.strike(urn)
+                raise Refused(f"creating {_label(urn)}: {error}") from error
+            return self._complete(urn, kind, table, inputs, Creation(urn, name, id), {}, adopted=True)
+        made = jmespath.search(table.made, response) if table.made else response or {}
+        creation = Creation(urn, name, str(filled(table.id, scope | made)))
+        return self._complete(urn, kind, table, inputs, creation, made, adopted=False)
+
+    def _complete(
+        self,
+        urn: str,
+        kind: ResourceType,
+        table: Type,
+        inputs: Props,
+        creation: Creation,
+        made: Props,
+        adopted: bool,
+    ) -> State:
+        """The second half of a creation: everything that `create` itself does not take."""
+        self._journal.note(creation)
+        bare, told = plain(inputs), from_members(made, kind, table.renames)
+        scope = self._scope(told | bare, creation.id)
+        try:
+            self._apply(kind, table, scope, bare, {}, (*table.then, *(table.update if adopted else ())))
+            if adopted or not (table.create and "tags" in _carries(table, table.create, ["tags"])):
+                self._retag(table, scope, {}, bare.get("tags") or {})
+            found = self._find(kind, table, scope, creation.id)
+            if found is None:
+                raise Refused(f"creating {_label(urn)}: it was created and cannot be found")
+        except (CallFailed, Refused) as error:
+            raise PartlyCreated(f"creating {_label(urn)}: {error}", creation.id, {}, told | inputs) from error
+        return State(creation.id, self._outputs(kind, inputs, found))
+
+    def read(self, kind: ResourceType, table: Type, id: str, inputs: Props, outputs: Props) -> State | None:
+        """The resource with the inputs that would make it as it is now; None when it is gone."""
+        found = self._find(kind, table, plain(outputs | inputs), id)
+        if found is None:
+            return None
+        real = {name: _kept(value, found.get(name)) for name, value in inputs.items()}
+        return State(id, self._outputs(kind, real, found), real)
+
+    def update(
+        self, urn: str, kind: ResourceType, table: Type, id: str, old: Props, outputs: Props, news: Props
+    ) -> Props:
+        """Runs the operations that take what changed, and returns the new outputs."""
+        before, bare = plain(old), plain(news)
+        scope = self._scope(plain(outputs) | bare, id)
+        calls = (*((table.put,) if table.put else ()), *table.then, *table.update)
+        try:
+            self._apply(kind, table, scope, bare, before, calls)
+            if before.get("tags") != bare.get("tags"):
+                self._retag(table, scope, before.get("tags") or {}, bare.get("tags") or {})
+            found = self._find(kind, table, scope, id)
+        except CallFailed as error:
+            raise Refused(f"updating {_label(urn)}: {error}") from error
+        if found is None:
+            raise Refused(f"updating {_label(urn)}: {id} is gone from the embedded AWS; refresh the stack")
+        return self._outputs(kind, news, found)
+
+    def delete(self, urn: str, kind: ResourceType, table: Type, id: str, outputs: Props) -> None:
+        """Removes the resource; that it is gone already is as good."""
+        scope = self._scope(plain(outputs), id)
+        try:
+            if table.clear is not None:
+                table.clear(self._run(table), scope)
+            if table.delete is not None:
+                self._call(table, table.delete, {}, scope)
+        except CallFailed as error:
+            if not error.missing:
+                raise Refused(f"deleting {_label(urn)}: {error}") from error
+
+    # One resource in terms of calls ----------------------------------------------------------------
+
+    def _apply(
+        self,
+        kind: ResourceType,
+        table: Type,
+        scope: Props,
+        inputs: Props,
+        old: Props,
+        calls: Iterable[Call | Step],
+    ) -> None:
+        """Runs those of the calls that take a property in which `old` and `inputs` differ."""
+        changed = {top_level(path) for path in changes(old, inputs)}
+        for call in calls:
+            if not changed & _carries(table, call, kind.inputs):
+                continue
+            if isinstance(call, Step):
+                call.act(self._run(table), scope, old)
+            elif call.off and not inputs.get(call.on[0]):
+                self._call(table, Call(operation=call.off), {}, scope)
+            else:
+                self._call(table, call, inputs, scope)
+
+    def _find(self, kind: ResourceType, table: Type, known: Props, id: str) -> Props | None:
+        """All outputs that AWS and the table tell of a resource; None when there is no such resource."""
+        scope = self._scope(known, id)
+        actual = self._ask(table, table.read, scope) if table.read else {}
+        if actual is None:
+            return None
+        found = from_members(actual if isinstance(actual, dict) else {}, kind, table.renames)
+        for name, call in table.facts.items():
+            fact = self._ask(table, call, scope)
+            if fact is not None:
+                found |= from_members({name: fact}, kind, {name: name})
+        for name, template in table.outputs.items():
+            found[name] = filled(template, scope | found)
+        return found
+
+    def _ask(self, table: Type, call: Call, scope: Props) -> Any:
+        try:
+            response = self._call(table, call, {}, scope)
+        except CallFailed as error:
+            if error.missing:
+                return None
+            raise
+        return jmespath.search(filled(call.result, scope), response) if call.result else response
+
+    def _outputs(self, kind: ResourceType, inputs: Props, found: Props) -> Props:
+        outputs = found | {name: _kept(value, found.get(name)) for name, value in inputs.items()}
+        outputs["region"] = inputs.get("region", self._operations.region)
+        if kind.taggable:
+            outputs["tagsAll"] = outputs.get("tags") or {}
+        secret = {name: Secret(outputs[name]) for name in kind.secrets if name in outputs}
+        return outputs | {name: value for name, value in secret.items() if not holds(outputs[name], Secret)}
+
+    def _retag(self, table: Type, scope: Props, old: Props, new: Props) -> None:
+        gone = [key for key in old if key not in new]
+        if table.untag is None:  # its tag operation replaces them all
+            if old or new:
+                pairs = [{"Key": key, "Value": value} for key, value in new.items()]
+                self._call(table, table.tag, {}, {"tagging": {"TagSet": pairs}} | scope)
+            return
+        steps: tuple[tuple[Call, Any], ...] = ((table.tag, new), (table.untag, gone))
+        for call, tags in steps:
+            if not tags:
+                continue
+            shape = input_shape(table.service, call.operation)
+            names = [name for name in shape.required_members if name not in call.fixed]
+            given = {name: scope.get("arn") for name in names if name.lower().startswith("resource")}
+            given |= {name: tags for name in names if name.lower().startswith("tag")}
+            self._call(table, call, {}, given | scope)
+
+    def _call(self, table: Type, call: Call, properties: Props, scope: Props) -> Any:
+        """Runs an operation with the properties that it takes; whatever else it requires is in `scope`."""
+        shape = input_shape(table.service, call.operation)
+        if table.prepare is not None and properties:
+            properties = table.prepare(properties)
+        if call.on:
+            properties = {name: value for name, value in properties.items() if name in call.on}
+        try:
+            parameters = to_members(properties, shape, table.renames) if shape else {}
+            if call.wrap:
+                inner = to_members(properties, _inner(shape, call.wrap), table.renames)
+                _put(parameters, call.wrap.split("."), inner)
+            for name, value in scope.items():
+                member = member_of(name, shape, table.renames) if shape else None
+                if member in shape.required_members if shape else False:
+                    parameters.setdefault(member, to_members(value, shape.members[member], table.renames))
+        except DoesNotFit as error:
+            raise CallFailed(call.operation, "ParamValidation", str(error)) from error
+        return self._operations.run(table.service, call.operation, **parameters | filled(call.fixed, scope))
+
+    def _run(self, table: Type) -> Run:
+        return functools.partial(self._operations.run, table.service)
+
+    def _scope(self, known: Props, id: str = "") -> Props:
+        given = {"id": id} if id else {}
+        return {"region": self._operations.region, "account": self._account} | known | given
+
+
+def _label(urn: str) -> str:
+    return f"{type_of(urn)} {name_of(urn)}"
+
+
+def _kept(asked: Any, actual: Any) -> Any:
+    """`settled`, with the secret marks of what was asked for."""
+    value = settled(plain(asked), actual)
+    if value is not actual or actual is None:
+        return asked
+    return Secret(actual) if holds(asked, Secret) else actual
+
+
+def _put(parameters: Props, path: list[str], value: Props) -> None:
+    for name in path[:-1]:
+        parameters = parameters.setdefault(name, {})
+    parameters[path[-1]] = value | parameters.get(path[-1], {})

@@ -1,0 +1,100 @@
+"""AWS operations by boto3's names: their shapes, and calls whose errors a user can act on."""
+
+import functools
+import re
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+
+_MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|NotExist|NonExist|^404$|NoSet$")
+_EXISTS = re.compile(r"Exist|Conflict|Duplicate|AlreadyOwned|InUse")
+# These two speak to moto; every other service to ministack.
+MOTO_SERVICES = ("sagemaker", "guardduty")
+
+
+class CallFailed(Exception):
+    """AWS refused an operation: its code, and a message with the operation and AWS's reason."""
+
+    def __init__(self, operation: str, code: str, reason: str) -> None:
+        super().__init__(f"{operation}: {code}: {reason}")
+        self.code = code
+
+    @property
+    def missing(self) -> bool:
+        return bool(_MISSING.search(self.code))
+
+    @property
+    def exists(self) -> bool:
+        return bool(_EXISTS.search(self.code)) and not self.missing
+
+
+@functools.cache
+def input_shape(service: str, operation: str) -> Any:
+    """botocore's shape of an operation's parameters; it needs no client and no network."""
+    model, names = _model(service)
+    return model.operation_model(names[operation]).input_shape
+
+
+@functools.cache
+def _model(service: str) -> tuple[Any, dict[str, str]]:
+    with _LOADING:
+        model = botocore.session.get_session().get_service_model(service)
+        return model, {xform_name(name): name for name in model.operation_names}
+
+
+_LOADING = threading.RLock()
+
+
+class Operations:
+    """Calls to the embedded AWS in one region. Clients are made once each, on first use.
+
+    `endpoints` maps `ministack` and `moto` to base URLs; credentials come from the environment.
+    """
+
+    def __init__(self, endpoints: Mapping[str, str], region: str) -> None:
+        self._endpoints, self.region = endpoints, region
+        self._clients: dict[str, Any] = {}
+
+    def run(self, service: str, operation: str, **parameters: Any) -> Any:
+        """The response of an operation, all pages of it in one.
+
+        Raises:
+            CallFailed: AWS refused it, or the parameters do not fit the operation.
+        """
+        client = self._client(service)
+        try:
+            if client.can_paginate(operation):
+                return client.get_paginator(operation).paginate(**parameters).build_full_result()
+            return getattr(client, operation)(**parameters)
+        except ClientError as error:
+            answer = error.response.get("Error", {})
+            raise CallFailed(
+                operation, str(answer.get("Code", "Unknown")), answer.get("Message") or str(error)
+            ) from error
+        except ParamValidationError as error:
+            raise CallFailed(operation, "ParamValidation", error.kwargs["report"]) from error
+        except BotoCoreError as error:
+            raise CallFailed(operation, type(error).__name__, str(error)) from error
+
+    def _client(self, service: str) -> Any:
+        if service not in self._clients:
+            with _LOADING:  # a session may not make two clients at once
+                endpoint = self._endpoints["moto" if service in MOTO_SERVICES else "ministack"]
+                self._clients[service] = boto3.client(
+                    service,
+                    region_name=self.region,
+                    endpoint_url=endpoint,
+                    config=Config(
+                        max_pool_connections=32,
+                        connect_timeout=5,
+                        retries={"max_attempts": 3},
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+        return self._clients[service]

@@ -1,0 +1,20 @@
+"""The resource types that the embedded AWS holds, and why it does not hold others."""
+
+from local_aws.tables import cognito, configuration, iam, lambda_, s3
+from local_aws.tables.form import Type
+
+TABLES: dict[str, Type] = {
+    **cognito.TABLE,
+    **configuration.TABLE,
+    **iam.TABLE,
+    **lambda_.TABLE,
+    **s3.TABLE,
+}
+
+PLANNED = {
+    "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": "WAF logs are not written",
+    "aws:apigateway/vpcLink:VpcLink": "there are no VPC links; the gateway calls the integration's uri itself",
+    "aws:appautoscaling/policy:Policy": "nothing scales by itself on one machine",
+    "aws:appautoscaling/target:Target": "nothing scales by itself on one machine",
+}
+"""Types that are in the state alone, with the reason where there is more to say than that."""
