@@ -208,7 +208,7 @@ def _labelled_body_rule() -> Rule:
         }
     }
     labelled: Statement = {"or_statement": {"statements": labels}}
-    elsewhere: Statement = {"not_statement": {"statements": [model_input]}}
+    elsewhere: Statement = {"not_statement": {"statement": model_input}}
     return {
         "name": "body-outside-model-input",
         "priority": 0,
