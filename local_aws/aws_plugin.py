@@ -136,6 +136,8 @@ class AwsPlugin(Plugin):
             before = pending.name if pending else ""
         if before and autonaming.is_automatic(rule, logical, before):
             return before
+        if self._settings.mode == "plan":
+            seed = urn.encode()  # two plans of the same program must read the same
         suffix = ".fifo" if plain(news.get("fifoQueue") or news.get("fifoTopic")) else ""
         return autonaming.automatic_name(rule, logical, seed, suffix)
 
