@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan export status test lint format lock package bench
+.PHONY: help setup up down plan export baseline status test lint format lock package bench
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ plan: setup ## Show and judge what ENV would be made of, with no account
 
 export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no account
 	@bin/inferctl export --env $(ENV)
+
+baseline: setup ## Write environments/baseline/*.txt anew, to be reviewed and committed
+	@for env in local dev stage prod; do echo "$$env:"; bin/inferctl baseline --env $$env || exit 1; done
 
 status: ## List what is deployed in ENV
 	@bin/inferctl status --env $(ENV)

@@ -11,8 +11,10 @@ from rich.console import Console
 from inferctl import plan as planning
 from inferctl import up as provisioning
 from inferctl.errors import CommandFailed
-from inferctl.session import deployed
+from inferctl.session import deployed, environment
+from inferctl.workspace import Workspace
 from local_aws.emulator import EmulatorError
+from serving import package
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 console = Console()
@@ -60,6 +62,27 @@ def export(
     Example: inferctl export --env dev
     """
     console.print(str(planning.export(env, output)), highlight=False)
+
+
+@app.command("baseline")
+def refresh_baseline(env: Env = "local") -> None:
+    """Write environments/baseline/<env>.txt anew, to be reviewed and committed.
+
+    Example: inferctl baseline --env prod
+    """
+    changes = planning.refresh_baseline(env)
+    for line in changes.lines() or ["no difference"]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("package")
+def package_functions(env: Env = "local") -> None:
+    """Build the function packages that an environment deploys.
+
+    Example: inferctl package --env dev
+    """
+    target = environment(env).functions.package
+    console.print(package.build(target, Workspace.here().packages / target).summary(), highlight=False)
 
 
 @app.command()

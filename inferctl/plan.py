@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from inferctl import baseline
 from inferctl.session import Session, environment, open_session
 from inferctl.up import require
 from inferctl.workspace import Workspace
@@ -28,22 +29,38 @@ def plan(name: str, console: Console) -> None:
             outcome = session.engine.up(step)
             step.result = outcome.summary()
             require(outcome)
-    show_resources(session.engine.export(), console)
+    exported = session.engine.export()
+    show_resources(exported, console)
+    changes = baseline.difference(baseline.read(name), baseline.render(exported))
+    console.print(f"against environments/baseline/{name}.txt: " + ("" if changes else "no difference"))
+    for line in changes.lines():
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
     for advisory in dict.fromkeys(outcome.advisories):
-        console.print(f"advisory: {advisory}", highlight=False, markup=False)
+        console.print(f"advisory: {advisory}", highlight=False, markup=False, soft_wrap=True)
 
 
 def export(name: str, output: Path | None) -> Path:
     """Write the deployment of an environment, as `pulumi stack export` would give it."""
-    workspace = Workspace.here()
-    target = output or workspace.local / "export" / f"{name}.json"
+    target = output or Workspace.here().local / "export" / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(_deployment(name), indent=1), encoding="utf-8")
+    return target
+
+
+def refresh_baseline(name: str) -> baseline.Difference:
+    """Write the baseline anew; returns what changed in it."""
+    before = baseline.read(name)
+    baseline.write(name, _deployment(name))
+    return baseline.difference(before, baseline.read(name))
+
+
+def _deployment(name: str) -> dict[str, Any]:
+    """An environment, brought up by the plan provider in a scratch backend."""
     with Progress() as progress:
         session = _scratch(name, progress)
         with progress.step("export") as step:
             require(session.engine.up(step))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(session.engine.export(), indent=1), encoding="utf-8")
-    return target
+    return session.engine.export()
 
 
 def _scratch(name: str, progress: Progress) -> Session:
