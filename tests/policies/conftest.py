@@ -1,0 +1,171 @@
+"""The real engine over small programs: the CLI, a language host, and the plan-mode AWS plug-in."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_aws.plugins import install_plugins
+from policies import settings
+from policies.model import Finding, Part, Resource, Sample, Stack, StackRule, run
+from policies.rules import RULES
+from policies.settings import RuleConfig
+from toolchain import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Check = Callable[..., list[Finding]]
+
+
+@pytest.fixture(scope="session")
+def configs() -> Mapping[str, RuleConfig]:
+    """Levels and thresholds of prod."""
+    return settings.load(settings.STRICTEST, RULES)
+
+
+@pytest.fixture(scope="session")
+def check(configs: Mapping[str, RuleConfig]) -> Check:
+    """What a rule finds in a resource of the given properties, or among samples.
+
+    Thresholds are prod's, but for those given by name.
+    """
+    by_id = {rule.id: rule for rule in RULES}
+
+    def run_rule(
+        rule_id: str,
+        sample: Mapping[str, Any] | Sequence[Sample],
+        *,
+        type: str = "",
+        protect: bool = False,
+        provider: Mapping[str, Any] | None = None,
+        **thresholds: Any,
+    ) -> list[Finding]:
+        rule = by_id[rule_id]
+        if isinstance(sample, Mapping):
+            sample = [Sample(type=type or rule.types[0], props=sample, protect=protect)]
+        limits = {**configs[rule_id].settings, **thresholds}
+        resources = [resource_of(each, sample, provider) for each in sample]
+        stack = Stack(resources=resources, rules=list(by_id))
+        found: list[Finding] = []
+        for resource in resources:
+            if rule.judges(resource.type):
+                if isinstance(rule, StackRule):
+                    found += run(rule.check(resource, stack, limits))
+                else:
+                    found += run(rule.check(resource, limits))
+        return found
+
+    return run_rule
+
+
+@pytest.fixture(scope="session")
+def as_resource() -> Callable[[Sample], Resource]:
+    """A sample on its own as a resource."""
+    return lambda sample: resource_of(sample, [sample])
+
+
+def resource_of(
+    sample: Sample, among: Sequence[Sample], provider: Mapping[str, Any] | None = None
+) -> Resource:
+    """The sample as a resource of stack `prod`."""
+
+    def urn(each: Sample) -> str:
+        return f"urn:pulumi:prod::trial::{each.type}::{each.name}"
+
+    by_name = {each.name: urn(each) for each in among}
+    return Resource(
+        type=sample.type,
+        name=sample.name,
+        urn=urn(sample),
+        source=lambda: sample.props,
+        protect=sample.protect,
+        references={prop: [by_name[name]] for prop, name in sample.refers_to.items()},
+        provider=Part(provider or {}),
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the engine and the pack said about a program."""
+
+    refused: bool
+    output: str
+    events: Sequence[Mapping[str, Any]]
+
+    def violations(self, level: str = "mandatory") -> list[tuple[str, str]]:
+        """(rule, name of the resource), sorted."""
+        return sorted(
+            (event["policyName"], event.get("resourceUrn", "").rpartition("::")[2])
+            for event in self.events
+            if event["enforcementLevel"] == level
+        )
+
+    def messages(self, rule: str) -> list[str]:
+        return [event["message"] for event in self.events if event["policyName"] == rule]
+
+
+Judge = Callable[..., Verdict]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> dict[str, str]:
+    """Environment variables of an engine whose state, plug-ins and secrets are all in `tmp_path`."""
+    pulumi = cli.find()
+    if pulumi is None:
+        pytest.fail("the Pulumi CLI is not set up: run `make setup`")
+    own_bin = pulumi.parent
+    if cli.needs_language_host(pulumi):
+        own_bin = cli.install_language_host(pulumi, tmp_path / "bin", Path(sys.executable)).parent
+    install_plugins(tmp_path / "home", sys.executable)
+    backend = tmp_path / "state"
+    backend.mkdir()
+    (backend / ".scratch-backend").touch()
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(own_bin), os.environ["PATH"]]),
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_DEBUG_COMMANDS": "true",
+        "LOCAL_AWS_MODE": "plan",
+        "LOCAL_AWS_DIR": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def judge(tmp_path: Path, engine: dict[str, str]) -> Judge:
+    """Previews a program with the policy pack."""
+
+    def run(program: str, *, stack: str = "dev", config: Path | None = None) -> Verdict:
+        project = tmp_path / "project"
+        project.mkdir(exist_ok=True)
+        (project / "Pulumi.yaml").write_text("name: trial\nruntime: python\n")
+        (project / "__main__.py").write_text(program)
+        config = config or ROOT / f"policies/config/{stack}.json"
+        events = tmp_path / "events.json"
+        events.touch()
+        command = ["pulumi", "preview", "--non-interactive", "--color", "never", "--stack", stack]
+        subprocess.run(["pulumi", "stack", "init", stack], cwd=project, env=engine, capture_output=True)
+        done = subprocess.run(
+            [
+                *command,
+                *("--policy-pack", str(ROOT / "policies"), "--policy-pack-config", str(config)),
+                *("--event-log", str(events)),
+            ],
+            cwd=project,
+            env=engine,
+            capture_output=True,
+            text=True,
+        )
+        found = [json.loads(line).get("policyEvent") for line in events.read_text().splitlines()]
+        return Verdict(done.returncode != 0, done.stdout + done.stderr, [event for event in found if event])
+
+    return run
