@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -14,49 +15,52 @@ names = c.Names(
     platform=pulumi.get_project(), environment=env.name, account_id=env.account_id, region=env.region
 )
 tags = c.Tags(platform=names.platform, environment=env.name, owner=env.owner, cost_center=env.cost_center)
-packages_folder = Path(os.environ.get("INFERENCE_PACKAGES", ".local/packages")) / env.functions.package
-provider = aws.Provider("aws", region=env.region, allowed_account_ids=[env.account_id])
-opts = pulumi.ResourceOptions(providers=[provider])
+site: dict[str, Any] = {"names": names, "tags": tags}
+zips = Path(os.environ.get("INFERENCE_PACKAGES", ".local/packages")) / env.functions.package
+opts = pulumi.ResourceOptions(
+    providers=[aws.Provider("aws", region=env.region, allowed_account_ids=[env.account_id])]
+)
 
 if env.account_baseline == "create":
-    c.AccountBaseline("account", c.AccountBaselineArgs(names=names, tags=tags), opts)
+    c.AccountBaseline("account", c.AccountBaselineArgs(**site), opts)
+keys = c.Keys("keys", c.KeysArgs(**site, **env.keys.model_dump()), opts)
+logs: dict[str, Any] = {"logs_key_arn": keys.logs_arn, "log_retention_days": env.logs.retention_days}
 
-keys = c.Keys("keys", c.KeysArgs(names=names, tags=tags, **env.keys.model_dump()), opts)
+network_args = c.NetworkArgs(**site, **logs, cluster_name=names.prefix, **env.network.model_dump())
+network = c.Network("network", network_args, opts)
 
 storage_args = c.StorageArgs(
-    names=names, tags=tags, kms_key_arn=keys.data_arn, protect=env.protect, **env.storage.model_dump()
+    **site, kms_key_arn=keys.data_arn, protect=env.protect, **env.storage.model_dump()
 )
 storage = c.Storage("storage", storage_args, opts)
 
 packages_args = c.PackagesArgs(
-    tags=tags, bucket=storage.models.bucket, kms_key_arn=keys.data_arn, folder=packages_folder
+    tags=tags, bucket=storage.models.bucket, kms_key_arn=keys.data_arn, folder=zips
 )
 packages = c.Packages("packages", packages_args, opts)
 
+builds = c.BuildDefaults(**site, **logs, data_key_arn=keys.data_arn)
+images = c.Images("images", c.ImagesArgs(builds=builds, **env.images.model_dump()), opts)
+
 scopes = {tenant.name: tenant.scopes for tenant in env.tenants}
-identity_args = c.IdentityArgs(
-    names=names, tags=tags, tenant_scopes=scopes, protect=env.protect, **env.identity.model_dump()
-)
+identity_args = c.IdentityArgs(**site, tenant_scopes=scopes, protect=env.protect, **env.identity.model_dump())
 identity = c.Identity("identity", identity_args, opts)
 
-functions = c.FunctionDefaults(
-    names=names,
-    tags=tags,
-    data_key_arn=keys.data_arn,
-    logs_key_arn=keys.logs_arn,
-    log_retention_days=env.logs.retention_days,
-    **env.functions.defaults(),
-)
-backends = {}
-for model, entry in env.models.items():
-    backend_args = c.LambdaBackendArgs(
-        defaults=functions,
-        model=model,
-        package=packages.model_server,
-        models_bucket=storage.models.bucket,
-        **entry.model_dump(exclude={"backend", "engine", "slo"}),
+functions = c.FunctionDefaults(**site, **logs, data_key_arn=keys.data_arn, **env.functions.defaults())
+backends = {
+    model: c.LambdaBackend(
+        f"model-{model}",
+        c.LambdaBackendArgs(
+            defaults=functions,
+            model=model,
+            package=packages.model_server,
+            models_bucket=storage.models.bucket,
+            **entry.model_dump(exclude={"backend", "engine", "slo"}),
+        ),
+        opts,
     )
-    backends[model] = c.LambdaBackend(f"model-{model}", backend_args, opts)
+    for model, entry in env.models.items()
+}
 
 gateway_args = c.GatewayArgs(
     defaults=functions,
@@ -69,17 +73,34 @@ gateway_args = c.GatewayArgs(
     **env.gateway.model_dump(),
 )
 gateway = c.Gateway("gateway", gateway_args, opts)
+if env.web_acl:
+    c.WebAcl(
+        "web-acl", c.WebAclArgs(**site, **logs, stage_arn=gateway.stage_arn, **env.web_acl.model_dump()), opts
+    )
+url = gateway.url
+if env.domain:
+    domain_args = c.CustomDomainArgs(
+        tags=tags,
+        domain_name=env.domain.name,
+        zone_id=env.domain.zone_id,
+        api_id=gateway.api_id,
+        stage_name=gateway.stage_name,
+    )
+    url = c.CustomDomain("domain", domain_args, opts).url
 
-pulumi.export("url", gateway.url)
-pulumi.export("api_id", gateway.api_id)
-pulumi.export("user_pool_id", identity.pool_id)
-pulumi.export("oauth_domain", identity.domain)
-pulumi.export("tenant_client_ids", dict(identity.tenant_client_ids))
-pulumi.export("models_bucket", storage.models.bucket)
-pulumi.export("data_bucket", storage.data.bucket)
-pulumi.export(
-    "model_functions", {model: backend.function.function_name for model, backend in backends.items()}
-)
-pulumi.export("platform", names.platform)
-pulumi.export("environment", names.environment)
-pulumi.export("api_key_in_header", env.gateway.api_key_source == "header")
+outputs = {
+    "url": url,
+    "api_id": gateway.api_id,
+    "api_key_in_header": env.gateway.api_key_source == "header",
+    "platform": names.platform,
+    "environment": names.environment,
+    "user_pool_id": identity.pool_id,
+    "oauth_domain": identity.domain,
+    "tenant_client_ids": dict(identity.tenant_client_ids),
+    "models_bucket": storage.models.bucket,
+    "data_bucket": storage.data.bucket,
+    "repositories": dict(images.repository_urls),
+    "model_functions": {model: backend.function.function_name for model, backend in backends.items()},
+}
+for name, value in outputs.items():
+    pulumi.export(name, value)

@@ -19,9 +19,9 @@ class AccountBaselineArgs:
 
 
 class AccountBaseline(pulumi.ComponentResource):
-    """The role with which API Gateway writes logs, an account setting.
+    """Account settings: the role with which API Gateway writes logs, and encryption of every new EBS volume.
 
-    Create it in one stack of each account and region; the others refer to what is there.
+    Create them in one stack of each account and region; the others rely on what is there.
     """
 
     def __init__(
@@ -48,4 +48,5 @@ class AccountBaseline(pulumi.ComponentResource):
             cloudwatch_role_arn=role.arn,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[attachment]),
         )
+        aws.ebs.EncryptionByDefault(f"{name}-ebs-encryption", enabled=True, opts=child)
         self.register_outputs({})

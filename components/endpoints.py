@@ -69,9 +69,12 @@ class EndpointsArgs:
 class Endpoints(pulumi.ComponentResource):
     """Gateway endpoints for S3 and DynamoDB (free), and an interface endpoint for each listed service.
 
-    The gateway endpoints are a data perimeter: they lead to this account's buckets and tables only, and to
-    the bucket that ECR serves image layers from. Interface endpoints keep the default policy, because not
-    every service takes another; what a caller may do through them is up to its role.
+    The gateway endpoints are a data perimeter: they lead to this account's objects and items, and to the
+    layers of images in ECR. With NAT or without, nothing else in the region's S3 can be reached: not a
+    stranger's bucket, nor the public ones behind some registries and package repositories.
+
+    Interface endpoints keep the default policy, because not every service takes another; what a caller may
+    do through them is up to its role.
     """
 
     security_group_id: pulumi.Output[str] | None
@@ -145,37 +148,58 @@ class Endpoints(pulumi.ComponentResource):
 
 
 def _s3_statements(names: Names) -> list[iam.Statement]:
-    # ECR hands out layers by presigned links into a bucket of its own:
-    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html#ecr-minimum-s3-perms
-    layers = f"arn:aws:s3:::prod-{names.region}-starport-layer-bucket/*"
     return [
-        _perimeter("OwnBuckets", names, "s3:*", "arn:aws:s3:::*"),
+        # Objects only: buckets are set up from outside the VPC.
+        _perimeter(
+            "OwnObjects",
+            names,
+            [
+                "s3:AbortMultipartUpload",
+                "s3:DeleteObject",
+                "s3:GetBucketLocation",
+                "s3:GetObject",
+                "s3:GetObjectTagging",
+                "s3:GetObjectVersion",
+                "s3:ListBucket",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObject",
+                "s3:PutObjectTagging",
+            ],
+            "arn:aws:s3:::*",
+        ),
         {
+            # ECR hands out layers by presigned links into a bucket of its own:
+            # https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html#ecr-minimum-s3-perms
             "Sid": "ImageLayers",
             "Effect": "Allow",
             "Principal": "*",
-            "Action": "s3:GetObject",
-            "Resource": layers,
+            "Action": ["s3:GetObject"],
+            "Resource": [f"arn:aws:s3:::prod-{names.region}-starport-layer-bucket/*"],
         },
     ]
 
 
 def _dynamodb_statement(names: Names) -> iam.Statement:
-    return _perimeter("OwnTables", names, "dynamodb:*", names.arn("dynamodb", "table/*"))
+    return _perimeter(
+        "OwnItems",
+        names,
+        [
+            "dynamodb:BatchGetItem",
+            "dynamodb:BatchWriteItem",
+            "dynamodb:ConditionCheckItem",
+            "dynamodb:DeleteItem",
+            "dynamodb:DescribeTable",
+            "dynamodb:GetItem",
+            "dynamodb:PutItem",
+            "dynamodb:Query",
+            "dynamodb:Scan",
+            "dynamodb:UpdateItem",
+        ],
+        names.arn("dynamodb", "table/*"),
+    )
 
 
-def _perimeter(sid: str, names: Names, action: str, resource: str) -> iam.Statement:
+def _perimeter(sid: str, names: Names, actions: Sequence[str], resource: str) -> iam.Statement:
     """Lets this account's principals reach this account's resources; their own policies narrow it down."""
-    return {
-        "Sid": sid,
-        "Effect": "Allow",
-        "Principal": "*",
-        "Action": action,
-        "Resource": resource,
-        "Condition": {
-            "StringEquals": {
-                "aws:PrincipalAccount": names.account_id,
-                "aws:ResourceAccount": names.account_id,
-            }
-        },
-    }
+    account = {"aws:PrincipalAccount": names.account_id, "aws:ResourceAccount": names.account_id}
+    return {**iam.allow(sid, actions, [resource], {"StringEquals": account}), "Principal": "*"}

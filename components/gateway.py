@@ -77,6 +77,8 @@ class Gateway(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     api_id: pulumi.Output[str]
+    stage_arn: pulumi.Output[str]
+    stage_name: pulumi.Output[str]
     document: pulumi.Output[str]
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -110,6 +112,7 @@ class Gateway(pulumi.ComponentResource):
         stage = self._stage(api)
         self._tenants(api, stage)
         self.api_id, self.url = api.id, stage.invoke_url
+        self.stage_arn, self.stage_name = stage.arn, stage.stage_name
         self.register_outputs({"url": self.url, "api_id": self.api_id})
 
     def _authorizer(self) -> Function:

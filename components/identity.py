@@ -17,6 +17,13 @@ SCOPES = {
 }
 """Scopes of the resource server, with what each allows."""
 
+GROUPS = {
+    "operators": "Run the platform",
+    "ml-engineers": "Publish and promote models",
+    "viewers": "Read dashboards and results",
+}
+"""Groups of people; a token names them in `cognito:groups`."""
+
 RESOURCE_SERVER = "inference"
 """Identifier of the resource server; a token's scope reads `inference/infer`."""
 
@@ -102,6 +109,10 @@ class Identity(pulumi.ComponentResource):
             ],
             opts=child,
         )
+        for group, description in GROUPS.items():
+            aws.cognito.UserGroup(
+                f"{name}-group-{group}", name=group, description=description, user_pool_id=pool.id, opts=child
+            )
         # A client may name only scopes that exist.
         after_scopes = pulumi.ResourceOptions(parent=self, depends_on=[server])
 

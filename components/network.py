@@ -228,8 +228,7 @@ class Network(pulumi.ComponentResource):
                     ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
                     [arn, f"{arn}:*"],
                 ),
-                # It lists groups by prefix, which is asked of all groups at once.
-                iam.allow("Find", ["logs:DescribeLogGroups"], [args.names.arn("logs", "log-group:*")]),
+                iam.allow("Find", ["logs:DescribeLogGroups"], ["*"]),  # has no resources to name
             ],
             description="The VPC's flow log writes its log group",
             tags=self._tags("flow-logs"),

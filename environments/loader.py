@@ -54,7 +54,9 @@ def from_engine(name: str) -> Environment:
 
 
 def _decode(value: str) -> Any:
-    """The engine passes every value as a string: structured ones as JSON, scalars for pydantic to convert."""
+    """The engine passes every value as a string: null as an empty one, structured ones as JSON."""
+    if not value:
+        return None
     return json.loads(value) if value.startswith(("{", "[")) else value
 
 

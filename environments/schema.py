@@ -4,6 +4,7 @@ A key that is not here is refused. Defaults are the safe choice for an account t
 environment file states only what differs. `environments.loader` reads the files.
 """
 
+import ipaddress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -58,6 +59,54 @@ class Storage(Section):
     access_logs_days: int = Field(365, ge=1, le=3650, description="Days that access logs are kept.")
 
 
+class Network(Section):
+    """The VPC."""
+
+    cidr: str = Field("10.0.0.0/16", description="IPv4 range of the VPC, /16 to /20.")
+    zones: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = Field(
+        ("a", "b"), min_length=2, max_length=3, description="Letters of two or three availability zones."
+    )
+    nat: Literal["none", "single", "one_per_az"] = Field(
+        "one_per_az",
+        description="NAT gateways ($32.85 a month each): none needs endpoints and the image cache.",
+    )
+    interface_endpoints: tuple[str, ...] = Field(
+        (), description="Services with an interface endpoint ($7.30 a month per zone each), e.g. `ecr.api`."
+    )
+    interface_endpoint_zones: int = Field(
+        1, ge=1, le=3, description="Zones in which each interface endpoint stands."
+    )
+    flow_logs: Literal["ALL", "REJECT"] = Field("ALL", description="Traffic that the flow log keeps.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            prefix = ipaddress.IPv4Network(self.cidr).prefixlen
+        except ValueError as error:
+            raise ValueError(f"cidr: {error}; give a network such as 10.0.0.0/16") from None
+        if not 16 <= prefix <= 20:
+            raise ValueError(f"cidr: {self.cidr} is a /{prefix}; a VPC with room for pods is a /16 to /20")
+        if len(set(self.zones)) < len(self.zones):
+            raise ValueError(f"zones: {', '.join(self.zones)} names a zone twice")
+        if self.interface_endpoint_zones > len(self.zones):
+            wanted = self.interface_endpoint_zones
+            raise ValueError(f"interface_endpoint_zones {wanted} is more than the {len(self.zones)} zones")
+        return self
+
+
+class Images(Section):
+    """Container images: own repositories and a cache of public ones."""
+
+    keep_images: int = Field(30, ge=1, le=1000, description="Newest tagged images that a repository keeps.")
+    registries: dict[str, str | None] = Field(
+        {"public.ecr.aws": None, "registry.k8s.io": None, "quay.io": None},
+        description="Registries to cache: host -> ARN of the secret to log in with, or null.",
+    )
+    registry_scanning: Literal["BASIC", "ENHANCED"] | None = Field(
+        None, description="Scanning of all images of the account and region; null leaves the setting alone."
+    )
+
+
 class Identity(Section):
     """Cognito user pool."""
 
@@ -76,6 +125,21 @@ class Identity(Section):
         if self.threat_protection != "OFF" and self.tier != "PLUS":
             raise ValueError(f"threat_protection {self.threat_protection} needs tier PLUS, not {self.tier}")
         return self
+
+
+class Domain(Section):
+    """The API's own name."""
+
+    name: str = Field(pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$", description="Full name, e.g. api.example.com.")
+    zone_id: str = Field(pattern=r"^Z[A-Z0-9]+$", description="Route 53 public hosted zone that holds it.")
+
+
+class WebAcl(Section):
+    """AWS WAF in front of the API: $5 a month and $1 for each of its five rules."""
+
+    requests_per_ip: int = Field(
+        30_000, ge=100, le=2_000_000, description="Requests from one address in 5 minutes before it gets 429."
+    )
 
 
 class Gateway(Section):
@@ -151,7 +215,11 @@ class Environment(Section):
     keys: Keys = Keys()
     storage: Storage = Storage()
     identity: Identity
+    network: Network = Network()
+    images: Images = Images()
     gateway: Gateway = Gateway()
+    domain: Domain | None = Field(None, description="Own domain of the API; null means the gateway's URL.")
+    web_acl: WebAcl | None = Field(WebAcl(), description="Web ACL of the API; null means none.")
     logs: Logs = Logs()
     functions: Functions = Functions()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")

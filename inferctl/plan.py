@@ -31,12 +31,22 @@ def plan(name: str, console: Console) -> None:
             require(outcome)
     exported = session.engine.export()
     show_resources(exported, console)
-    changes = baseline.difference(baseline.read(name), baseline.render(exported))
-    console.print(f"against environments/baseline/{name}.txt: " + ("" if changes else "no difference"))
-    for line in changes.lines():
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    _show_changes(name, exported, console)
     for advisory in dict.fromkeys(outcome.advisories):
         console.print(f"advisory: {advisory}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_changes(name: str, exported: Mapping[str, Any], console: Console, most: int = 20) -> None:
+    """What differs from the reviewed baseline, the first `most` of it in full."""
+    reviewed = baseline.read(name)
+    if not reviewed:
+        console.print(f"{name} has no baseline yet: `make baseline` writes it")
+        return
+    lines = baseline.difference(reviewed, baseline.render(exported)).lines()
+    console.print(f"against environments/baseline/{name}.txt: {len(lines) or 'no'} differences")
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    for line in lines[:most] + more:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def export(name: str, output: Path | None) -> Path:

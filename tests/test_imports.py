@@ -10,7 +10,7 @@ PACKAGES = ("components", "cost", "environments", "inferctl", "local_aws", "poli
 MAY_IMPORT = {
     "serving": {"serving"},
     "cost": {"cost"},
-    "environments": {"environments", "components"},
+    "environments": {"environments"},
     "components": {"components", "cost"},
     "policies": {"policies", "cost"},
     "local_aws": {"local_aws", "toolchain"},
