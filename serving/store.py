@@ -25,6 +25,28 @@ _TEMPORARY = ".download-"
 logger = logging.getLogger(__name__)
 
 
+def read_manifest(s3: Any, bucket: str, name: str, version: str) -> Manifest:
+    """The manifest of a version in S3, which must be about that version and no other."""
+    key = version_prefix(name, version) + FILE_NAME
+    manifest = Manifest.parse(_read(s3, bucket, key, MAX_MANIFEST_BYTES, f"the manifest of {name} {version}"))
+    if (manifest.name, manifest.version) != (name, version):
+        raise ModelRefused(f"the manifest of {name} {version} is about {manifest.name} {manifest.version}")
+    return manifest
+
+
+def read_model(s3: Any, bucket: str, manifest: Manifest) -> bytes:
+    """A model's bytes in S3, equal to the manifest's digest."""
+    what = f"the file of {manifest.name} {manifest.version}"
+    data = _read(s3, bucket, manifest.prefix + manifest.file, manifest.size, what)
+    digest = hashlib.sha256(data).hexdigest()
+    if (len(data), digest) != (manifest.size, manifest.sha256):
+        raise ModelRefused(
+            f"{what} has {len(data)} bytes and sha256 {digest}; "
+            f"its manifest says {manifest.size} and {manifest.sha256}"
+        )
+    return data
+
+
 class ModelStore:
     """Model versions of one bucket, cached in one directory as `<name>/<sha256>`.
 
@@ -39,14 +61,8 @@ class ModelStore:
         self._max_bytes = max_bytes
 
     def manifest(self, name: str, version: str) -> Manifest:
-        """The manifest of a version, which must be about that version and no other."""
-        key = version_prefix(name, version) + FILE_NAME
-        manifest = Manifest.parse(self._read(key, MAX_MANIFEST_BYTES, f"the manifest of {name} {version}"))
-        if (manifest.name, manifest.version) != (name, version):
-            raise ModelRefused(
-                f"the manifest of {name} {version} is about {manifest.name} {manifest.version}"
-            )
-        return manifest
+        """The manifest of a version."""
+        return read_manifest(self._s3, self._bucket, name, version)
 
     def fetch(self, manifest: Manifest) -> bytes:
         """The model's bytes, from the cache or from S3, equal to the manifest's digest."""
@@ -58,28 +74,10 @@ class ModelStore:
             with self._locked():
                 data = _cached(path, manifest)
                 if data is None:
-                    data = self._read(manifest.prefix + manifest.file, manifest.size, f"the file of {what}")
-                    _verify(data, manifest)
+                    data = read_model(self._s3, self._bucket, manifest)
                     self._keep(path, data)
         except OSError as error:
             raise ModelUnavailable(f"{what} cannot be cached: {error.strerror}") from error
-        return data
-
-    def _read(self, key: str, max_bytes: int, what: str) -> bytes:
-        """An object of `max_bytes` at most; one byte more is read so that a longer one shows."""
-        try:
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
-            with body:
-                data = bytes(body.read(max_bytes + 1))
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "unknown")
-            if code in ("NoSuchKey", "404"):
-                raise ModelNotFound(f"{what} is not in the store") from None
-            raise ModelUnavailable(f"{what} cannot be read: storage answered {code}") from error
-        except BotoCoreError as error:
-            raise ModelUnavailable(f"{what} cannot be read: {type(error).__name__}") from error
-        if len(data) > max_bytes:
-            raise ModelRefused(f"{what} is longer than {max_bytes} bytes")
         return data
 
     def _keep(self, path: Path, data: bytes) -> None:
@@ -120,6 +118,23 @@ class ModelStore:
             yield
 
 
+def _read(s3: Any, bucket: str, key: str, max_bytes: int, what: str) -> bytes:
+    """An object of `max_bytes` at most; one byte more is read so that a longer one shows."""
+    try:
+        with s3.get_object(Bucket=bucket, Key=key)["Body"] as body:
+            data = bytes(body.read(max_bytes + 1))
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "unknown")
+        if code in ("NoSuchKey", "404"):
+            raise ModelNotFound(f"{what} is not in the store") from None
+        raise ModelUnavailable(f"{what} cannot be read: storage answered {code}") from error
+    except BotoCoreError as error:
+        raise ModelUnavailable(f"{what} cannot be read: {type(error).__name__}") from error
+    if len(data) > max_bytes:
+        raise ModelRefused(f"{what} is longer than {max_bytes} bytes")
+    return data
+
+
 def _cached(path: Path, manifest: Manifest) -> bytes | None:
     """The cached file when it still has the manifest's digest; a damaged one is dropped."""
     try:
@@ -132,12 +147,3 @@ def _cached(path: Path, manifest: Manifest) -> bytes | None:
         return None
     os.utime(path)  # the file's time is when it was last used
     return data
-
-
-def _verify(data: bytes, manifest: Manifest) -> None:
-    digest = hashlib.sha256(data).hexdigest()
-    if len(data) != manifest.size or digest != manifest.sha256:
-        raise ModelRefused(
-            f"the file of {manifest.name} {manifest.version} has {len(data)} bytes and sha256 {digest}; "
-            f"its manifest says {manifest.size} and {manifest.sha256}"
-        )
