@@ -14,7 +14,6 @@ from inferctl.errors import CommandFailed
 from inferctl.session import deployed, environment
 from inferctl.workspace import Workspace
 from local_aws.emulator import EmulatorError
-from serving import package
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
 console = Console()
@@ -81,8 +80,7 @@ def package_functions(env: Env = "local") -> None:
 
     Example: inferctl package --env dev
     """
-    target = environment(env).functions.package
-    console.print(package.build(target, Workspace.here().packages / target).summary(), highlight=False)
+    console.print(provisioning.build_packages(environment(env), Workspace.here()), highlight=False)
 
 
 @app.command()

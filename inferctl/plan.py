@@ -11,9 +11,8 @@ from rich.table import Table
 
 from inferctl import baseline
 from inferctl.session import Session, environment, open_session
-from inferctl.up import require
+from inferctl.up import build_packages, require
 from inferctl.workspace import Workspace
-from serving import package
 from toolchain.progress import Progress
 
 
@@ -77,9 +76,7 @@ def _scratch(name: str, progress: Progress) -> Session:
     """A plan session with an empty scratch backend."""
     env, workspace = environment(name), Workspace.here()
     with progress.step("packages") as step:
-        step.result = package.build(
-            env.functions.package, workspace.packages / env.functions.package
-        ).summary()
+        step.result = build_packages(env, workspace)
     workspace.forget(name, "plan")
     return open_session(env, "plan", workspace)
 

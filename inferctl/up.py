@@ -4,6 +4,7 @@ import importlib.util
 import json
 import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,7 @@ def up(name: str, console: Console) -> None:
     workspace = Workspace.here()
     with Progress() as progress:
         with progress.step("packages") as step:
-            built = package.build(env.functions.package, workspace.packages / env.functions.package)
-            step.result = built.summary()
+            step.result = build_packages(env, workspace)
         if not env.embedded_aws:
             session = open_session(env, "aws", workspace)
         else:
@@ -94,6 +94,24 @@ def down(name: str, console: Console) -> None:
             step.result = "nothing runs, no port is held"
 
 
+def build_packages(env: Environment, workspace: Workspace) -> str:
+    """Build the function packages that the environment deploys, where they changed; says what they are.
+
+    Raises:
+        CommandFailed: dependencies could not be installed, or a package is too large.
+    """
+    target = env.functions.package
+    try:
+        built = package.build(workspace.packages / target, target)
+    except (ValueError, subprocess.CalledProcessError) as error:
+        said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
+        raise CommandFailed(
+            f"the function packages could not be built: {said or error}",
+            "see that the package registry is reachable",
+        ) from None
+    return ", ".join(f"{item.path.stem} {item.unzipped / 2**20:.1f} MiB" for item in built) + f" for {target}"
+
+
 def _provision(session: Session, progress: Progress) -> None:
     """Preview with all policies, then change what has to change."""
     with progress.step("preview") as step:
@@ -135,10 +153,9 @@ def _deliver_samples(session: Session) -> str:
         if not (folder / MANIFEST).exists():
             # Imported here: scikit-learn takes seconds, and only the first `up` needs it.
             importlib.import_module(f"serving.recipes.{model}").build(folder, entry.version)
-        delivery.publish(s3, bucket, folder)
-        record = delivery.deliver_lambda(
-            functions, client.outputs["model_functions"][model], "live", model, entry.version
-        )
+        manifest = delivery.publish(s3, bucket, folder)
+        function = client.outputs["model_functions"][model]
+        record = delivery.deliver_lambda(functions, function, "live", manifest)
         said.append(f"{model} {entry.version} {'delivered' if record.changed else 'serves'}")
     return ", ".join(said)
 
