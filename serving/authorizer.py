@@ -9,12 +9,13 @@ A caller sends a Cognito access token. What comes out for the gateway:
 Environment:
     USER_POOL_ID              the pool that issues the tokens
     ISSUER                    the value that `iss` must have; it ends with the pool's id
-    JWKS_URL                  where the pool's public keys are
+    JWKS_URL                  where the pool's public keys are, if not at the issuer; an emulator's endpoint
+                              (AWS_ENDPOINT_URL, as in the SDKs) counts too
     TENANT_PARAMETER_PREFIX   SSM has a SecureString `<prefix>/<client_id>`: {"tenant": "", "api_key": ""}
     SCOPE_ROUTES              {"<resource server>/<scope>": ["<METHOD>/<path, * for anything>", ...], ...}
     API_KEY_SOURCE            `authorizer`: the tenant's key is handed to the gateway for its usage plan;
-                              `header`: the client sends it too, as x-api-key. The gateway must not keep
-                              results then (TTL 0), for they do not depend on the token alone
+                              `header`: the client sends it too, as x-api-key. The result then depends on
+                              both, so both must be identity sources of the gateway's cache
 """
 
 import hmac
@@ -85,7 +86,11 @@ class Settings:
         issuer, pool = environment["ISSUER"], environment["USER_POOL_ID"]
         if issuer.rsplit("/", 1)[-1] != pool:
             raise ValueError("ISSUER must end with USER_POOL_ID: keys and tokens must be of one pool")
-        url = urlsplit(environment["JWKS_URL"])
+        keys_at = environment.get("AWS_ENDPOINT_URL")
+        jwks_url = environment.get("JWKS_URL") or (
+            f"{f'{keys_at}/{pool}' if keys_at else issuer}/.well-known/jwks.json"
+        )
+        url = urlsplit(jwks_url)
         if url.scheme != "https" and url.hostname not in ("127.0.0.1", "localhost"):
             raise ValueError("JWKS_URL must be https: whoever can change the keys can make tokens")
         source = environment["API_KEY_SOURCE"]
@@ -97,7 +102,7 @@ class Settings:
                 raise ValueError(f"SCOPE_ROUTES has {route!r}, which is not METHOD/path")
         return cls(
             issuer=issuer,
-            jwks_url=environment["JWKS_URL"],
+            jwks_url=jwks_url,
             parameter_prefix=environment["TENANT_PARAMETER_PREFIX"].rstrip("/"),
             key_in_header=source == "header",
             scope_routes={scope: tuple(routes_of) for scope, routes_of in routes.items()},

@@ -3,8 +3,9 @@
     python -m serving.package --target {local,aws-arm64,aws-x86_64} OUTDIR
 
 writes model-server.zip and authorizer.zip into OUTDIR. `local` has our code only, for an AWS whose functions
-run in an environment with the dependencies; the others have the dependencies too, from the hashed locks beside
-this file, except botocore, which Lambda brings. The same inputs give the same bytes and are not built twice.
+run in an environment with the dependencies; the others have the dependencies too, from the hashed locks
+beside this file, except botocore, which Lambda brings. The same inputs give the same bytes and are not built
+twice.
 """
 
 import argparse
@@ -139,7 +140,16 @@ def _closure(module: str) -> dict[str, Path]:
 
 def _install(folder: Path, lock: Path, platform: str, python_version: str) -> None:
     """Install the locked wheels of another platform into `folder`. Nothing of them is run."""
-    command = [uv.find_uv_bin(), "pip", "install", "--target", str(folder), "--python", sys.executable]
+    command = [
+        uv.find_uv_bin(),
+        "pip",
+        "install",
+        "--quiet",
+        "--target",
+        str(folder),
+        "--python",
+        sys.executable,
+    ]
     command += ["--python-platform", platform, "--python-version", python_version]
     command += ["--only-binary", ":all:", "--require-hashes", "--no-deps", "-r", str(lock)]
     subprocess.run(command, check=True)
