@@ -82,7 +82,7 @@ class Images(pulumi.ComponentResource):
         self.model_server_images = {}
         if args.model_server_source is not None:
             for architecture in args.architectures:
-                tag = image_tag(args.model_server_source, architecture)
+                tag = image_tag(args.model_server_source.sha256_base64, architecture)
                 projects.append(self._build(args.model_server_source, architecture, tag).project_name)
                 self.model_server_images[architecture] = pulumi.Output.concat(
                     self.repository_urls[MODEL_SERVER], ":", tag
@@ -168,9 +168,9 @@ class Images(pulumi.ComponentResource):
         )
 
 
-def image_tag(source: Package, architecture: Architecture) -> str:
-    """Tag of the image built from `source`: its digest, so that the same bytes are never built twice."""
-    return f"{base64.b64decode(source.sha256_base64).hex()[:16]}-{architecture.replace('_', '-')}"
+def image_tag(sha256_base64: str, architecture: Architecture) -> str:
+    """Tag of the image built from a source of this digest: the same bytes are never built twice."""
+    return f"{base64.b64decode(sha256_base64).hex()[:16]}-{architecture.replace('_', '-')}"
 
 
 def image_buildspec() -> str:
