@@ -1,14 +1,15 @@
 """Entry point of the model server's function: importing it is Lambda's init phase, and loads the model.
 
 Environment: MODEL_NAME, MODEL_VERSION and MODEL_BUCKET say what to serve; MODEL_CACHE_DIR is where verified
-files are kept (default /tmp/models); LOG_LEVEL is the least severe level to log (default INFO). Tracing is
-Lambda's own (active tracing): a tracing library would add imports to every cold start and no segment that
-this function needs.
+files are kept (default: `models` in the temporary directory, on Lambda /tmp/models); LOG_LEVEL is the least
+severe level to log (default INFO). Tracing is Lambda's own (active tracing): a tracing library would add
+imports to every cold start and no segment that this function needs.
 """
 
 import logging
 import os
 import shutil
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -43,7 +44,7 @@ def _load() -> Model:
     # botocore and not boto3, which adds imports for resources that are not used here.
     s3 = botocore.session.get_session().create_client("s3", config=_S3)
     parts.append(time.perf_counter())
-    cache = Path(os.environ.get("MODEL_CACHE_DIR", "/tmp/models"))  # noqa: S108 - a function's only writable place
+    cache = Path(os.environ.get("MODEL_CACHE_DIR") or Path(tempfile.gettempdir(), "models"))
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = ModelStore(
         s3, os.environ["MODEL_BUCKET"], cache, int(shutil.disk_usage(cache).total * _CACHE_SHARE)

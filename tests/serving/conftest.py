@@ -1,6 +1,7 @@
 """An embedded AWS of its own, and real small models, for the tests of what runs on the platform."""
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from botocore.config import Config
 from onnx import TensorProto, helper
 
+from serving import package
 from serving.manifest import FILE_NAME, Golden, Manifest
 from serving.oip import Signature
 from serving.recipes import digits as digits_recipe
@@ -178,3 +180,61 @@ def scale_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def local_zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The functions' zips for the embedded AWS, by function."""
+    built = package.build(tmp_path_factory.mktemp("zips"), "local")
+    return {item.path.stem: item.path.read_bytes() for item in built}
+
+
+@pytest.fixture
+def model_function(aws: Aws, bucket: str, local_zips: dict[str, bytes], tmp_path: Path) -> Callable[..., str]:
+    """Makes a function that serves a version of a model, with a role that can read that model only."""
+
+    def make(model: str, version: str) -> str:
+        function = f"{model}-{bucket.rsplit('-', 1)[-1]}"
+        role = make_role(
+            aws, function, {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/models/{model}/*"}
+        )
+        client = aws.client("lambda")
+        client.create_function(
+            FunctionName=function,
+            Runtime="python3.13",
+            Handler="serving.lambda_app.handler",
+            Role=role,
+            Code={"ZipFile": local_zips["model-server"]},
+            Timeout=20,
+            MemorySize=1024,
+            Environment={
+                "Variables": {
+                    "MODEL_NAME": model,
+                    "MODEL_VERSION": version,
+                    "MODEL_BUCKET": bucket,
+                    "MODEL_CACHE_DIR": str(tmp_path / "models"),
+                }
+            },
+        )
+        client.get_waiter("function_active_v2").wait(FunctionName=function)
+        published = client.publish_version(FunctionName=function)["Version"]
+        client.create_alias(FunctionName=function, Name="live", FunctionVersion=published)
+        return function
+
+    return make
+
+
+def make_role(aws: Aws, name: str, statement: dict[str, str]) -> str:
+    """A role for a function, allowed what `statement` says."""
+    iam = aws.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+    )["Role"]["Arn"]
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="allowed",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}),
+    )
+    return str(role)
