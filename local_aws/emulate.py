@@ -43,13 +43,13 @@ def _inner(shape: Any, wrap: str) -> Any:
 
 
 def _carries(table: Type, call: Call | Step, properties: Iterable[str]) -> frozenset[str]:
-    """Those of the properties that a call takes."""
-    if call.on:
+    """Those of the properties that a call takes; putting a resource anew takes what `prepare` reads too."""
+    if isinstance(call, Step) or call.on:
         return frozenset(call.on)
-    assert isinstance(call, Call)
     outer = input_shape(table.service, call.operation)
     shapes = (outer, _inner(outer, call.wrap))
-    return frozenset(p for p in properties if any(member_of(p, shape, table.renames) for shape in shapes))
+    taken = frozenset(p for p in properties if any(member_of(p, shape, table.renames) for shape in shapes))
+    return taken | table.local if call is table.put else taken
 
 
 def _address(table: Type, properties: Iterable[str]) -> frozenset[str]:
@@ -76,8 +76,7 @@ def unheld(kind: ResourceType, table: Type, inputs: Props) -> list[str]:
     """The inputs that no operation of the table takes: the embedded AWS does not get them."""
     create = table.create or table.put
     made = _carries(table, create, kind.inputs) if create else frozenset()
-    prepared = frozenset(table.prepare({})) if table.prepare else frozenset()
-    held = made | updatable(kind, table) | table.local | prepared | _LOCAL
+    held = made | updatable(kind, table) | _address(table, kind.inputs) | table.replace | _LOCAL
     return [name for name, value in inputs.items() if value not in (None, False) and name not in held]
 
 
@@ -93,15 +92,15 @@ class Emulation:
 
     def create(self, urn: str, kind: ResourceType, table: Type, inputs: Props, name: str) -> State:
         """Makes the resource, or adopts the one that a killed `up` made under the same `name`."""
-        bare, call = plain(inputs), table.create or table.put
-        assert call is not None, f"{kind.token}: its table has neither create nor put"
+        bare = plain(inputs)
+        asked = table.prepare(bare | {"urn": urn}) if table.prepare else bare
         before = self._journal.pending(urn)
         if before and before.id and self._find(kind, table, bare, before.id) is not None:
             return self._complete(urn, kind, table, inputs, Creation(urn, name, before.id), {}, adopted=True)
         self._journal.note(Creation(urn, name))
-        scope = self._scope(bare)
+        scope, call = self._scope(asked), table.create or table.put
         try:
-            response = self._call(table, call, bare, scope)
+            response = self._call(table, call, asked, scope) if call else {}
         except CallFailed as error:
             id = filled(table.id, scope)
             # Taken is the very name that the killed `up` asked for: AWS had answered, and nobody listened.
@@ -110,7 +109,8 @@ class Emulation:
                 raise Refused(f"creating {_label(urn)}: {error}") from error
             return self._complete(urn, kind, table, inputs, Creation(urn, name, id), {}, adopted=True)
         made = jmespath.search(table.made, response) if table.made else response or {}
-        creation = Creation(urn, name, str(filled(table.id, scope | made)))
+        told = from_members(made, kind, table.renames)
+        creation = Creation(urn, name, str(filled(table.id, scope | made | told)))
         return self._complete(urn, kind, table, inputs, creation, made, adopted=False)
 
     def _complete(
@@ -151,7 +151,8 @@ class Emulation:
     ) -> Props:
         """Runs the operations that take what changed, and returns the new outputs."""
         before, bare = plain(old), plain(news)
-        scope = self._scope(plain(outputs) | bare, id)
+        computed = {name: value for name, value in plain(outputs).items() if name not in kind.inputs}
+        scope = self._scope(computed | bare, id)
         calls = (*((table.put,) if table.put else ()), *table.then, *table.update)
         try:
             self._apply(kind, table, scope, bare, before, calls)
@@ -197,7 +198,7 @@ class Emulation:
             elif call.off and not inputs.get(call.on[0]):
                 self._call(table, Call(operation=call.off), {}, scope)
             else:
-                self._call(table, call, inputs, scope)
+                self._call(table, call, table.prepare(inputs) if table.prepare else inputs, scope)
 
     def _find(self, kind: ResourceType, table: Type, known: Props, id: str) -> Props | None:
         """All outputs that AWS and the table tell of a resource; None when there is no such resource."""
@@ -212,7 +213,7 @@ class Emulation:
                 found |= from_members({name: fact}, kind, {name: name})
         for name, template in table.outputs.items():
             found[name] = filled(template, scope | found)
-        return found
+        return {name: value for name, value in found.items() if name not in table.unread}
 
     def _ask(self, table: Type, call: Call, scope: Props) -> Any:
         try:
@@ -251,8 +252,6 @@ class Emulation:
     def _call(self, table: Type, call: Call, properties: Props, scope: Props) -> Any:
         """Runs an operation with the properties that it takes; whatever else it requires is in `scope`."""
         shape = input_shape(table.service, call.operation)
-        if table.prepare is not None and properties:
-            properties = table.prepare(properties)
         if call.on:
             properties = {name: value for name, value in properties.items() if name in call.on}
         try:
@@ -272,8 +271,9 @@ class Emulation:
         return functools.partial(self._operations.run, table.service)
 
     def _scope(self, known: Props, id: str = "") -> Props:
+        fixed = {"region": self._operations.region, "account": self._account}
         given = {"id": id} if id else {}
-        return {"region": self._operations.region, "account": self._account} | known | given
+        return fixed | {"endpoint": self._operations.endpoint} | known | given
 
 
 def _label(urn: str) -> str:

@@ -121,7 +121,9 @@ def _property(value: Any, shape: Shape, kind: ResourceType, renames: Renames, pa
             return {item[key]: item.get(text) for item in value}
         case "map" if isinstance(value, Mapping):
             return {str(key): item for key, item in value.items()}
-        case "str" if isinstance(value, dict):
+        case "str" if isinstance(value, list) and len(value) == 1:
+            return _property(value[0], shape, kind, renames, path)
+        case "str" if isinstance(value, dict | list):
             return json.dumps(value)
         case "str" if isinstance(value, datetime):
             return value.isoformat()

@@ -58,7 +58,7 @@ class Operations:
     """
 
     def __init__(self, endpoints: Mapping[str, str], region: str) -> None:
-        self._endpoints, self.region = endpoints, region
+        self._endpoints, self.region, self.endpoint = endpoints, region, endpoints["ministack"]
         self._clients: dict[str, Any] = {}
 
     def run(self, service: str, operation: str, **parameters: Any) -> Any:

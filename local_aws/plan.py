@@ -164,12 +164,11 @@ class Planner:
         table = TABLES.get(kind.token)
         outputs: Props = {"region": scope["region"]}
         for name, shape in kind.outputs.items():
-            if table is not None and name in table.outputs and name not in inputs:
-                continue
             if (name not in kind.inputs and not shape.optional) or name in kind.secrets:
                 outputs[name] = self._value(name, shape, kind, scope)
         for name, template in table.outputs.items() if table is not None else ():
-            outputs[name] = filled(template, outputs | scope)
+            if "{endpoint}" not in template:  # the embedded AWS's own address
+                outputs[name] = filled(template, outputs | scope)
         outputs |= {"arn": scope["arn"]} if "arn" in kind.outputs else {}
         outputs |= {name: Secret(outputs[name]) for name in kind.secrets if name in outputs}
         outputs |= inputs

@@ -1,9 +1,10 @@
 """The resource types that the embedded AWS holds, and why it does not hold others."""
 
-from local_aws.tables import cognito, configuration, iam, lambda_, s3
+from local_aws.tables import apigateway, cognito, configuration, iam, lambda_, s3
 from local_aws.tables.form import Type
 
 TABLES: dict[str, Type] = {
+    **apigateway.TABLE,
     **cognito.TABLE,
     **configuration.TABLE,
     **iam.TABLE,
@@ -13,7 +14,7 @@ TABLES: dict[str, Type] = {
 
 PLANNED = {
     "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration": "WAF logs are not written",
-    "aws:apigateway/vpcLink:VpcLink": "there are no VPC links; the gateway calls the integration's uri itself",
+    "aws:apigateway/vpcLink:VpcLink": "no VPC links: the gateway calls the integration's uri itself",
     "aws:appautoscaling/policy:Policy": "nothing scales by itself on one machine",
     "aws:appautoscaling/target:Target": "nothing scales by itself on one machine",
 }

@@ -73,8 +73,7 @@ TABLE = {
     "aws:cognito/userGroup:UserGroup": Type(
         service="cognito-idp",
         id="{userPoolId}/{name}",
-        create=call("create_group"),
-        update=(call("update_group"),),
+        create=call("create_group"),  # the embedded AWS has no UpdateGroup: a changed group is made anew
         read=call("get_group", "Group"),
         delete=call("delete_group"),
         renames={"name": "GroupName"},

@@ -68,6 +68,7 @@ class Type:
         clear: run before `delete`, for what AWS wants gone first.
         tag, untag: the operations for tags; with no `untag`, `tag` replaces them all.
         replace, local: properties that force a replacement; properties that no operation needs to take.
+        unread: properties that the embedded AWS reads back wrong, so that they are taken as they were written.
         fresh: outputs that an update may change, unknown while it is previewed.
     """
 
@@ -89,6 +90,7 @@ class Type:
     untag: Call | None = Call(operation="untag_resource")
     replace: frozenset[str] = frozenset()
     local: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
     fresh: frozenset[str] = frozenset()
 
 
