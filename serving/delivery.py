@@ -20,6 +20,18 @@ from serving.errors import ModelNotFound, ModelRefused, ServingError
 from serving.manifest import FILE_NAME, Manifest
 from serving.store import MAX_MANIFEST_BYTES, read_manifest, read_model
 
+# What a published version fixes for good.
+_SETTINGS = (
+    "Architectures",
+    "CodeSha256",
+    "Environment",
+    "EphemeralStorage",
+    "Handler",
+    "MemorySize",
+    "Role",
+    "Runtime",
+    "Timeout",
+)
 VERSION_VARIABLE = "MODEL_VERSION"
 NAME_VARIABLE = "MODEL_NAME"
 
@@ -100,7 +112,12 @@ def deliver_lambda(client: Any, function: str, alias: str, manifest: Manifest) -
         raise DeliveryRefused(f"{function} serves {serving.get(NAME_VARIABLE)}, not {manifest.name}")
     old = serving.get(VERSION_VARIABLE, "none")
     weighted = pointer.get("RoutingConfig", {}).get("AdditionalVersionWeights")
-    done = old == manifest.version and not weighted and not _faults(client, function, live, manifest)
+    done = (
+        old == manifest.version
+        and not weighted
+        and _is_current(client, function, live)
+        and not _faults(client, function, live, manifest)
+    )
     new = live if done else _replace(client, function, pointer, manifest, old)
     return Delivery(
         function=function,
@@ -163,6 +180,18 @@ def _configure(client: Any, function: str, version: str) -> str:
     if _variables(configuration, function) != variables:
         raise DeliveryRefused(f"another delivery changed {function} at the same time; deliver again")
     return str(configuration["RevisionId"])
+
+
+def _is_current(client: Any, function: str, version: str) -> bool:
+    """Whether a Lambda version has the code and settings of the unpublished function.
+
+    A deployment changes those without touching what clients are served from; a delivery brings them there.
+    """
+    published, latest = (
+        client.get_function_configuration(FunctionName=function, Qualifier=qualifier)
+        for qualifier in (version, "$LATEST")
+    )
+    return all(published.get(setting) == latest.get(setting) for setting in _SETTINGS)
 
 
 def _discard(client: Any, function: str, version: str) -> None:

@@ -229,6 +229,17 @@ class TestDeliverLambda:
         assert (again.changed, again.old_version, again.lambda_new_version) == (False, "v2", "2")
         assert self.state(lambdas, function) == before == ("2", "v2", {"$LATEST", "1", "2"})
 
+    def test_settings_that_a_deployment_changed_reach_the_clients(
+        self, lambdas: Any, function: str, publish: Callable[..., Manifest]
+    ) -> None:
+        manifest = publish("v2", 3.0)
+        delivery.deliver_lambda(lambdas, function, "live", manifest)
+        lambdas.update_function_configuration(FunctionName=function, MemorySize=768)
+        again = delivery.deliver_lambda(lambdas, function, "live", manifest)
+        assert (again.changed, again.lambda_old_version, again.lambda_new_version) == (True, "2", "3")
+        live = lambdas.get_function_configuration(FunctionName=function, Qualifier="live")
+        assert live["MemorySize"] == 768
+
     def test_other_variables_of_the_function_are_kept(
         self, lambdas: Any, function: str, publish: Callable[..., Manifest], bucket: str
     ) -> None:
