@@ -137,11 +137,10 @@ def main() -> None:
     try:
         app()
     except (CommandFailed, EmulatorError) as error:
-        Console(stderr=True).print(f"\n[red]failed:[/red] {error}", highlight=False, soft_wrap=True)
+        say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
+        say(f"\nfailed: {error}", style="red")
         if isinstance(error, CommandFailed):
-            Console(stderr=True).print(
-                f"[bold]next:[/bold] {error.next_step}", highlight=False, soft_wrap=True
-            )
+            say(f"next:   {error.next_step}", style="bold")
         sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("\ninterrupted; run the command again to go on from here")

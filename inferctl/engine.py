@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -114,14 +113,14 @@ class Engine:
         if done.returncode:
             raise CommandFailed(
                 f"pulumi {' '.join(args)}: {(done.stderr or done.stdout).strip()}",
-                "correct what it says, or run `make doctor`",
+                "correct what it names and run the command again",
             )
         return done.stdout
 
     def _operation(self, step: Step, operation: str, *flags: str, policies: bool = True) -> Outcome:
         """One operation, with live progress; its events say what came of it."""
         command = [
-            self._pulumi,
+            str(self._pulumi),
             operation,
             "--non-interactive",
             "--stack",
@@ -138,23 +137,22 @@ class Engine:
         logs = self._workspace.local / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            events = Path(folder) / "events"
-            events.touch()
-            with (logs / f"{self._env}-{operation}.log").open("w", encoding="utf-8") as log:
-                process = subprocess.Popen(
-                    [*command, "--event-log", str(events)],
-                    cwd=ROOT,
-                    env=self._environ,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-                try:
-                    outcome = self._follow(step, process, events)
-                except KeyboardInterrupt:
-                    # The engine got the signal too and is finishing what it began; its state must be saved.
-                    process.wait()
-                    raise
+        events = logs / f"{self._env}-{operation}.events"
+        events.write_text("")
+        with (logs / f"{self._env}-{operation}.log").open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                [*command, "--event-log", str(events)],
+                cwd=ROOT,
+                env=self._environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                outcome = self._follow(step, process, events)
+            except KeyboardInterrupt:
+                # The engine got the signal too and is finishing what it began; its state must be saved.
+                process.wait()
+                raise
         outcome.seconds = time.monotonic() - started
         if process.returncode and not (outcome.errors or outcome.violations):
             outcome.errors.append(_tail(Path(log.name)))

@@ -1,6 +1,8 @@
 """One whole local platform for all end-to-end tests, brought up and taken down as a user would."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +21,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Commands of running processes that were told about a folder, by argument or environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:  # it ended, or belongs to somebody else
+            continue
+        if str(folder).encode() in said and process.name != str(os.getpid()):
+            found.append(said.split(b"\0\0")[0].replace(b"\0", b" ").decode(errors="replace"))
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -47,11 +67,16 @@ def inferctl(local_dir: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def first_up(inferctl: Run) -> Iterator[subprocess.CompletedProcess[str]]:
-    """The first `up`, from nothing; the last `down` must leave nothing."""
+def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The first `up`, from nothing; `down` at the end must leave nothing."""
     done = inferctl("up")
+    ports = [int(port) for port in json.loads((local_dir / "aws/ports.json").read_text()).values()]
+    assert all(listens(port) for port in ports)
     yield done
     inferctl("down")
+    assert not [port for port in ports if listens(port)]
+    assert processes_of(local_dir) == []
+    assert {path.name for path in local_dir.iterdir()} <= {"bin", "packages", "passphrase", "pulumi-home"}
 
 
 @pytest.fixture(scope="session")
