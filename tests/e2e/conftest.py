@@ -69,11 +69,13 @@ def inferctl(local_dir: Path) -> Run:
 @pytest.fixture(scope="session")
 def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedProcess[str]]:
     """The first `up`, from nothing; `down` at the end must leave nothing."""
-    done = inferctl("up")
-    ports = [int(port) for port in json.loads((local_dir / "aws/ports.json").read_text()).values()]
-    assert all(listens(port) for port in ports)
-    yield done
-    inferctl("down")
+    try:
+        done = inferctl("up")
+        ports = [int(port) for port in json.loads((local_dir / "aws/ports.json").read_text()).values()]
+        assert all(listens(port) for port in ports)
+        yield done
+    finally:
+        inferctl("down")
     assert not [port for port in ports if listens(port)]
     assert processes_of(local_dir) == []
     assert {path.name for path in local_dir.iterdir()} <= {"bin", "packages", "passphrase", "pulumi-home"}
