@@ -32,6 +32,8 @@ class Recorded(mocks.Mocks):
                     "resourceRecordValue": "_value.acm-validations.aws.",
                 }
             ]
+        if args.typ == "aws:acm/certificateValidation:CertificateValidation":
+            outputs["certificateArn"] = args.inputs["certificateArn"] + "/validated"
         if args.typ == "aws:apigateway/domainName:DomainName":
             outputs["regionalDomainName"] = "d-regional.execute-api.us-east-1.amazonaws.com"
             outputs["regionalZoneId"] = "ZREGIONAL"

@@ -26,7 +26,7 @@ def test_the_certificate_is_proven_in_the_zone_before_the_domain_uses_it() -> No
     validation = recorded.one("aws:acm/certificateValidation:CertificateValidation").inputs
     assert validation["certificateArn"].endswith(":domain-certificate")
     domain = recorded.one("aws:apigateway/domainName:DomainName").inputs
-    assert domain["regionalCertificateArn"] == validation["certificateArn"]
+    assert domain["regionalCertificateArn"] == validation["certificateArn"] + "/validated"
 
 
 def test_the_domain_is_regional_and_takes_no_tls_below_1_2() -> None:
