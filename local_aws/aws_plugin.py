@@ -49,8 +49,8 @@ class Settings:
         if mode not in ("emulate", "plan"):
             raise Refused(
                 "this is the aws plug-in of the local environment and of offline plans, not Pulumi's own; it "
-                "needs LOCAL_AWS_MODE=emulate or plan. To deploy to an AWS account, unset PULUMI_HOME, so that "
-                "the engine uses the official plug-in"
+                "needs LOCAL_AWS_MODE=emulate or plan. To deploy to an AWS account, unset PULUMI_HOME: the "
+                "engine then uses the official plug-in"
             )
         wanted = {"emulate": ("LOCAL_AWS_DIR", "LOCAL_AWS_ENDPOINT", "LOCAL_AWS_MOTO_ENDPOINT"), "plan": ()}
         absent = [name for name in wanted[mode] if not environment.get(name)]

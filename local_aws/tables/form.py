@@ -68,7 +68,7 @@ class Type:
         clear: run before `delete`, for what AWS wants gone first.
         tag, untag: the operations for tags; with no `untag`, `tag` replaces them all.
         replace, local: properties that force a replacement; properties that no operation needs to take.
-        unread: properties that the embedded AWS reads back wrong, so that they are taken as they were written.
+        unread: properties that the embedded AWS reads back wrong, and that are taken as they were written.
         fresh: outputs that an update may change, unknown while it is previewed.
     """
 
