@@ -258,7 +258,8 @@ class Gateway(pulumi.ComponentResource):
                 key_id=key.id,
                 key_type="API_KEY",
                 usage_plan_id=plan.id,
-                opts=self._child,
+                # The provider gives the key's value back in clear text.
+                opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=["value"]),
             )
             aws.ssm.Parameter(
                 f"{name}-{tenant}-credentials",

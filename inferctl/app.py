@@ -123,7 +123,7 @@ def invoke(
 ) -> None:
     """Send one inference request and print the answer; exit with 1 when the platform refuses it.
 
-    Example: inferctl invoke digits acme .local/digits-request.json
+    Example: inferctl invoke digits acme .local/models/digits-request.json
     """
     body = sys.stdin.buffer.read() if str(request) == "-" else request.read_bytes()
     answer = deployed(env).client().infer(tenant, model, body)

@@ -165,7 +165,7 @@ def _first_prediction(session: Session) -> tuple[Path, dict[str, Any]]:
     entry = session.env.models[SAMPLE]
     manifest = session.workspace.local / "models" / SAMPLE / entry.version / MANIFEST
     golden = json.loads(manifest.read_text(encoding="utf-8"))["golden"][0]["request"]
-    request = session.workspace.local / f"{SAMPLE}-request.json"
+    request = session.workspace.local / "models" / f"{SAMPLE}-request.json"
     request.write_text(json.dumps(golden), encoding="utf-8")
     answer = session.client().infer(_tenant(session.env), SAMPLE, request.read_bytes())
     if answer.status_code != 200:

@@ -1,18 +1,22 @@
 """What happens to a running platform: asked again, given a bad model, its emulator killed under it."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import onnx
 import pytest
 
 from inferctl.client import Client
 from inferctl.session import Session
 from serving import delivery
+from serving.manifest import FILE_NAME
 from serving.recipes import digits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,10 +66,15 @@ def test_bytes_that_do_not_match_the_manifest_never_go_live(client: Client, tmp_
     s3, functions = client.aws("s3"), client.aws("lambda")
     bucket = client.outputs["models_bucket"]
     function = client.outputs["model_functions"]["digits"]
-    manifest = digits.build(tmp_path, "v2-tampered")
+    built = digits.build(tmp_path, "v2-tampered")
+    model = onnx.load(tmp_path / built.file)
+    model.doc_string = "other bytes than v1, which the function holds already"
+    data = model.SerializeToString()
+    manifest = replace(built, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    (tmp_path / manifest.file).write_bytes(data)
+    (tmp_path / FILE_NAME).write_bytes(manifest.encode())
     delivery.publish(s3, bucket, tmp_path)
-    key = f"models/digits/v2-tampered/{manifest.file}"
-    data = (tmp_path / manifest.file).read_bytes()
+    key = f"{manifest.prefix}{manifest.file}"
     s3.put_object(Bucket=bucket, Key=key, Body=data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(delivery.DeliveryRefused, match=r"digest|sha256"):
         delivery.deliver_lambda(functions, function, "live", manifest)
