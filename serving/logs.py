@@ -32,6 +32,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for library in ("botocore", "urllib3"):  # below this they log what they send and get, secrets included
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def request(*, model: str, version: str, status: int, duration_ms: float, rows: int, **fields: Any) -> None:

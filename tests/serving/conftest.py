@@ -189,6 +189,11 @@ def local_zips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {item.path.stem: item.path.read_bytes() for item in built}
 
 
+@pytest.fixture(scope="session", name="make_role")
+def _make_role() -> Callable[..., str]:
+    return make_role
+
+
 @pytest.fixture
 def model_function(aws: Aws, bucket: str, local_zips: dict[str, bytes], tmp_path: Path) -> Callable[..., str]:
     """Makes a function that serves a version of a model, with a role that can read that model only."""

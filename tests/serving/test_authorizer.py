@@ -348,6 +348,10 @@ class TestTenants:
 
 
 class TestSettings:
+    def test_missing_variables_are_named(self) -> None:
+        with pytest.raises(ValueError, match=r"misses USER_POOL_ID, JWKS_URL, .*API_KEY_SOURCE"):
+            Settings.of({"ISSUER": ISSUER})
+
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [

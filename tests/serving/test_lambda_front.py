@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import lambda_front
+from serving import lambda_front, logs
 from serving.errors import ModelNotFound, ModelRefused, ModelUnavailable
 from serving.lambda_front import LambdaFront, ServedModel
 from serving.manifest import FILE_NAME, Manifest
@@ -115,9 +116,11 @@ class TestAnswers:
             "failed": [],
         }
 
-    def test_an_event_that_is_neither_is_an_error_of_the_caller(self, front: LambdaFront) -> None:
-        with pytest.raises(ValueError, match="API Gateway REST proxy request"):
-            front({"golden": "yes"}, Context())
+    @pytest.mark.parametrize("asked", [{"golden": "yes"}, {}, [], "x", None, {"httpMethod": "GET"}])
+    def test_an_event_that_is_neither_has_no_route(self, front: LambdaFront, asked: Any) -> None:
+        answer = front(asked, Context())
+        assert (answer["statusCode"], json.loads(answer["body"])) == (404, {"error": "no such route"})
+        assert answer["headers"]["x-request-id"] == "context-id"
 
 
 class TestRefusals:
@@ -242,6 +245,17 @@ class TestFailuresAreKeptAndTriedAgain:
 
 
 class TestLogs:
+    def test_libraries_that_log_what_they_send_stay_quiet_at_every_level(self) -> None:
+        root = logging.getLogger()
+        before = root.handlers[:], root.level
+        try:
+            logs.configure("DEBUG")
+            assert logging.getLogger("serving").isEnabledFor(logging.DEBUG)
+            for name in ("botocore.endpoint", "botocore.parsers", "urllib3.connectionpool"):
+                assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+        finally:
+            root.handlers[:], root.level = before
+
     @pytest.fixture
     def lines(self, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
         return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
