@@ -70,6 +70,7 @@ gateway_args = c.GatewayArgs(
     model_functions={model: backend.function for model, backend in backends.items()},
     tenants={t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes"})) for t in env.tenants},
     secrets_key_arn=keys.secrets_arn,
+    own_domain=env.domain is not None,
     **env.gateway.model_dump(),
 )
 gateway = c.Gateway("gateway", gateway_args, opts)
@@ -99,6 +100,7 @@ outputs = {
     "tenant_client_ids": dict(identity.tenant_client_ids),
     "models_bucket": storage.models.bucket,
     "data_bucket": storage.data.bucket,
+    "build_projects": list(images.build_projects),
     "repositories": dict(images.repository_urls),
     "model_functions": {model: backend.function.function_name for model, backend in backends.items()},
 }

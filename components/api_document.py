@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 ROUTES: Mapping[str, Sequence[str]] = {
     "infer": ("GET/v2", "GET/v2/models", "GET/v2/models/*", "POST/v2/models/*/infer"),
-    "jobs": ("GET/v2/jobs/*", "POST/v2/jobs/*"),
+    "jobs": ("GET/v2/jobs/*", "POST/v2/models/*/jobs"),
 }
 """Scope -> the METHOD/path patterns it opens; the authorizer allows a token exactly these."""
 
@@ -267,6 +267,7 @@ def _gateway_responses() -> Json:
             ),
         ),
         "REQUEST_TOO_LARGE": response(413, text("the body is larger than 10 MB")),
+        "WAF_FILTERED": response(403, text("the web firewall refused this request")),
         "THROTTLED": response(
             429, text("the tenant's rate is used up; slow down and try again"), Retry_After="1"
         ),

@@ -65,6 +65,8 @@ class GatewayArgs:
     authorizer_cache_s: int = 300
     authorizer_concurrency: int = 50
     execution_logs: str = "ERROR"
+    own_domain: bool = False
+    """Whether clients come through a domain of the platform's; the gateway's own URL is then closed."""
 
 
 class Gateway(pulumi.ComponentResource):
@@ -106,6 +108,7 @@ class Gateway(pulumi.ComponentResource):
             body=self.document,
             endpoint_configuration={"types": "REGIONAL"},
             put_rest_api_mode="overwrite",
+            disable_execute_api_endpoint=args.own_domain,
             tags=self._tags,
             opts=self._child,
         )

@@ -102,6 +102,13 @@ class Images(Section):
         {"public.ecr.aws": None, "registry.k8s.io": None, "quay.io": None},
         description="Registries to cache: host -> ARN of the secret to log in with, or null.",
     )
+    cached_images: dict[Literal["x86_64", "arm64"], tuple[str, ...]] = Field(
+        {}, description="Images that the cache holds before nodes ask for them, by architecture."
+    )
+    architectures: tuple[Literal["x86_64", "arm64"], ...] = Field(
+        ("x86_64",), min_length=1, description="Machines that the model server's image is built for."
+    )
+    force_delete: bool = Field(False, description="Whether a repository that holds images can be deleted.")
     registry_scanning: Literal["BASIC", "ENHANCED"] | None = Field(
         None, description="Scanning of all images of the account and region; null leaves the setting alone."
     )
@@ -138,7 +145,7 @@ class WebAcl(Section):
     """AWS WAF in front of the API: $5 a month and $1 for each of its five rules."""
 
     requests_per_ip: int = Field(
-        30_000, ge=100, le=2_000_000, description="Requests from one address in 5 minutes before it gets 429."
+        60_000, ge=100, le=2_000_000, description="Requests from one address in 5 minutes before it gets 429."
     )
 
 
@@ -232,6 +239,19 @@ class Environment(Section):
             raise ValueError(
                 f"tenants: {', '.join(twice)} stands there more than once; a tenant's name is unique"
             )
+        if self.images.registry_scanning and self.account_baseline == "existing":
+            raise ValueError(
+                "images.registry_scanning: one setting of the account and region; only the stack with "
+                "account_baseline: create may make it"
+            )
+        if self.web_acl:
+            # A tenant may sit behind one address: its plan's requests in the rule's 5 minutes must pass.
+            needed = max(300 * tenant.rate_per_s + tenant.burst for tenant in self.tenants)
+            if self.web_acl.requests_per_ip < needed:
+                raise ValueError(
+                    f"web_acl.requests_per_ip: {self.web_acl.requests_per_ip} is less than what a tenant's "
+                    f"usage plan allows in 5 minutes; give at least {needed:.0f}"
+                )
         if self.gateway.api_key_source == "header" and not self.embedded_aws:
             raise ValueError(
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "
