@@ -1,7 +1,7 @@
 """One process of the embedded AWS: ministack or moto's server, behind a guard.
 
-`local_aws.emulator` runs this file as a script in Python's isolated mode, so that neither the repository nor
-the user's environment is importable by the functions that the emulator runs; it imports nothing of local_aws.
+`local_aws.emulator` runs this file as a script in isolated mode, so that the modules beside it shadow none of
+the emulators'; it imports nothing of local_aws.
 The parent hands over two open descriptors. The listening socket is bound before this process exists: no other
 program can take the port in between. The pid file is locked, and the lock lives exactly as long as the
 process: whoever finds it locked knows that the emulator of this directory runs, however it was started, and
