@@ -25,6 +25,7 @@ class Naming:
 _NAMINGS = {
     "aws:apigateway/stage:Stage": None,
     "aws:cloudwatch/eventRule:EventRule": Naming(longest=64),
+    "aws:cloudwatch/eventTarget:EventTarget": Naming("targetId", 64),
     "aws:cloudwatch/logGroup:LogGroup": Naming(longest=512),
     "aws:cognito/resourceServer:ResourceServer": Naming(),
     "aws:ecr/repository:Repository": Naming(longest=255, lower=True),

@@ -43,13 +43,16 @@ def _inner(shape: Any, wrap: str) -> Any:
 
 
 def _carries(table: Type, call: Call | Step, properties: Iterable[str]) -> frozenset[str]:
-    """Those of the properties that a call takes; putting a resource anew takes what `prepare` reads too."""
+    """Those of the properties that a call takes. What `prepare` reads cannot be told, so that a put with it
+    takes all, and the table says which ones a create with it takes (`replace`)."""
     if isinstance(call, Step) or call.on:
         return frozenset(call.on)
+    if call is table.put and table.prepare:
+        return frozenset(properties) - _LOCAL
     outer = input_shape(table.service, call.operation)
     shapes = (outer, _inner(outer, call.wrap))
     taken = frozenset(p for p in properties if any(member_of(p, shape, table.renames) for shape in shapes))
-    return taken | table.local if call is table.put else taken
+    return taken | frozenset(_PLACEHOLDER.findall(str(call.fixed))) & frozenset(properties)
 
 
 def _address(table: Type, properties: Iterable[str]) -> frozenset[str]:
@@ -129,7 +132,8 @@ class Emulation:
         scope = self._scope(told | bare, creation.id)
         try:
             self._apply(kind, table, scope, bare, {}, (*table.then, *(table.update if adopted else ())))
-            if adopted or not (table.create and "tags" in _carries(table, table.create, ["tags"])):
+            create = table.create or table.put
+            if adopted or not (create and "tags" in _carries(table, create, ["tags"])):
                 self._retag(table, scope, {}, bare.get("tags") or {})
             found = self._find(kind, table, scope, creation.id)
             if found is None:
@@ -140,7 +144,10 @@ class Emulation:
 
     def read(self, kind: ResourceType, table: Type, id: str, inputs: Props, outputs: Props) -> State | None:
         """The resource with the inputs that would make it as it is now; None when it is gone."""
-        found = self._find(kind, table, plain(outputs | inputs), id)
+        try:
+            found = self._find(kind, table, plain(outputs | inputs), id)
+        except CallFailed as error:
+            raise Refused(f"reading {kind.token} {id}: {error}") from error
         if found is None:
             return None
         real = {name: _kept(value, found.get(name)) for name, value in inputs.items()}
@@ -233,6 +240,8 @@ class Emulation:
         return outputs | {name: value for name, value in secret.items() if not holds(outputs[name], Secret)}
 
     def _retag(self, table: Type, scope: Props, old: Props, new: Props) -> None:
+        if table.tag is None:
+            return
         gone = [key for key in old if key not in new]
         if table.untag is None:  # its tag operation replaces them all
             if old or new:
@@ -246,7 +255,11 @@ class Emulation:
             shape = input_shape(table.service, call.operation)
             names = [name for name in shape.required_members if name not in call.fixed]
             given = {name: scope.get("arn") for name in names if name.lower().startswith("resource")}
-            given |= {name: tags for name in names if name.lower().startswith("tag")}
+            for name in names:
+                if name.lower().startswith("tag"):
+                    pairs = shape.members[name].type_name == "list" and shape.members[name].member
+                    keyed = call is table.untag and pairs and pairs.type_name == "structure"
+                    given[name] = [{"Key": key} for key in tags] if keyed else tags
             self._call(table, call, {}, given | scope)
 
     def _call(self, table: Type, call: Call, properties: Props, scope: Props) -> Any:

@@ -162,8 +162,8 @@ def _numbers(letters: str) -> tuple[str, ...]:
 
 
 def _pair(members: Any) -> tuple[str, str] | None:
-    """The members of a tag: `Key` and `Value`, `TagKey` and `TagValue`, `key` and `value`."""
+    """The members of a tag or a dimension: `Key` and `Value`, `TagKey` and `TagValue`, `Name` and `Value`."""
     names = list(members)
-    key = next((name for name in names if name.lower() in ("key", "tagkey")), None)
+    key = next((name for name in names if name.lower() in ("key", "tagkey", "name")), None)
     value = next((name for name in names if name.lower() in ("value", "tagvalue")), None)
     return (key, value) if key and value else None

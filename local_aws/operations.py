@@ -12,8 +12,12 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-_MISSING = re.compile(r"NotFound|NoSuch|DoesNotExist|NotExist|NonExist|^404$|NoSet$")
-_EXISTS = re.compile(r"Exist|Conflict|Duplicate|AlreadyOwned|InUse")
+# Most services have a code for a resource that is not there; SageMaker and GuardDuty say it in words.
+_MISSING = re.compile(
+    r"NotFound|NoSuch|DoesNotExist|NotExist|NonExist|^404|NoSet|could not find|not owned by the current",
+    re.IGNORECASE,
+)
+_EXISTS = re.compile(r"Exist|Conflict|Duplicate|AlreadyOwned|InUse", re.IGNORECASE)
 # These two speak to moto; every other service to ministack.
 MOTO_SERVICES = ("sagemaker", "guardduty")
 
@@ -23,15 +27,17 @@ class CallFailed(Exception):
 
     def __init__(self, operation: str, code: str, reason: str) -> None:
         super().__init__(f"{operation}: {code}: {reason}")
-        self.code = code
+        self._said = f"{code}: {reason}" if code in ("BadRequestException", "ValidationException") else code
 
     @property
     def missing(self) -> bool:
-        return bool(_MISSING.search(self.code))
+        """Whether the resource, or one that it is part of, is not there."""
+        return bool(_MISSING.search(self._said))
 
     @property
     def exists(self) -> bool:
-        return bool(_EXISTS.search(self.code)) and not self.missing
+        """Whether there is one of that name already."""
+        return bool(_EXISTS.search(self._said)) and not self.missing
 
 
 @functools.cache

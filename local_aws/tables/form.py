@@ -66,7 +66,8 @@ class Type:
         outputs: property -> template, for what no operation returns.
         prepare: turns the inputs into ones that fit, where shapes differ by more than names.
         clear: run before `delete`, for what AWS wants gone first.
-        tag, untag: the operations for tags; with no `untag`, `tag` replaces them all.
+        tag, untag: the operations for tags; with no `untag`, `tag` replaces them all, and with no `tag` they
+            are a property like others.
         replace, local: properties that force a replacement; properties that no operation needs to take.
         unread: properties that the embedded AWS reads back wrong, and that are taken as they were written.
         fresh: outputs that an update may change, unknown while it is previewed.
@@ -86,7 +87,7 @@ class Type:
     outputs: Mapping[str, str] = field(default_factory=dict)
     prepare: Callable[[Props], Props] | None = None
     clear: Callable[[Run, Props], None] | None = None
-    tag: Call = Call(operation="tag_resource")
+    tag: Call | None = Call(operation="tag_resource")
     untag: Call | None = Call(operation="untag_resource")
     replace: frozenset[str] = frozenset()
     local: frozenset[str] = frozenset()

@@ -139,7 +139,6 @@ TABLE = {
         prepare=_object,
         renames={"etag": "ETag", "kmsKeyId": "SSEKMSKeyId"},
         outputs={"arn": "arn:aws:s3:::{bucket}/{key}"},
-        local=frozenset({"source", "content", "contentBase64", "sourceHash", "forceDestroy"}),
         tag=call("put_object_tagging"),
         untag=None,
     ),
