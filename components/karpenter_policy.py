@@ -124,7 +124,7 @@ def _tagged(
 
 
 def _encrypt_volumes(names: Names, key_arn: str) -> list[iam.Statement]:
-    # https://karpenter.sh/v1.14/troubleshooting/ (node terminates before ready on failed encrypted EBS volume)
+    # https://karpenter.sh/v1.14/troubleshooting/ (nodes that terminate on encrypted EBS volumes)
     via_ec2 = {"StringEquals": {"kms:ViaService": f"ec2.{names.region}.amazonaws.com"}}
     return [
         iam.allow(

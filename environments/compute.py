@@ -34,9 +34,7 @@ class Scale(BaseModel):
 
     min: int = Field(0, ge=0, le=100, description="Fewest; 0 turns an idle model off.")
     max: int = Field(ge=1, le=100, description="Most; also what the node pools are sized for.")
-    target: int = Field(
-        8, ge=1, le=1000, description="Requests in flight (async: queued) for each of them."
-    )
+    target: int = Field(8, ge=1, le=1000, description="Requests in flight (async: queued) for each of them.")
 
     @model_validator(mode="after")
     def _max_holds_min(self) -> Self:

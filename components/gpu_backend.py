@@ -1,0 +1,245 @@
+"""GPU inference: one model on nodes of the cluster, from no replica to many and back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components import iam
+from components.jobs_queue import JobsQueue, JobsQueueArgs
+from components.model_server import ModelServer, Replica, onnx_server, pod_spec, vllm_server
+from components.names import Names
+from components.network_policies import (
+    MODEL_LABEL,
+    NAMESPACE,
+    ROUTER_LABEL,
+    aws_apis,
+    dns,
+    from_pods,
+    network_policy,
+    pod_identity_agent,
+)
+from components.pod_identity import PodIdentity, PodIdentityArgs
+from components.replica_scaler import ReplicaScale, ReplicaScaler, ReplicaScalerArgs
+from components.tags import Tags
+
+VLLM_IMAGE = "docker.io/vllm/vllm-openai:v0.33.0"
+"""Engine of the language models, as its makers publish it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuBackendArgs:
+    """Arguments of `GpuBackend`."""
+
+    names: Names
+    tags: Tags
+    cluster_name: pulumi.Input[str]
+    namespace: pulumi.Input[str]
+    model: str
+    engine: Literal["onnx", "vllm"]
+    version: str
+    """Version to serve at first; deliveries move on from there (onnx)."""
+    accelerator: str
+    """EC2 instance type of the nodes."""
+    replica: Replica
+    scale: ReplicaScale
+    image: pulumi.Input[str]
+    models_bucket: pulumi.Input[str]
+    data_key_arn: pulumi.Input[str]
+    weights: str | None = None
+    """S3 folder of the weights (vllm)."""
+
+
+class GpuBackend(pulumi.ComponentResource):
+    """Serves one model; its role reads that model's files and no other, and only the router reaches its pods.
+
+    Deployments start at the smallest number of replicas; from then on KEDA sets it, and an update of the
+    stack leaves it alone.
+    """
+
+    host: pulumi.Output[str]
+    """Name that resolves to the addresses of the pods that are ready."""
+    port: int
+    jobs: JobsQueue
+
+    def __init__(self, name: str, args: GpuBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("inference-platform:gpu_backend:GpuBackend", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._tags = args.tags.component("gpu-backend")
+        self._labels = {
+            "app.kubernetes.io/part-of": args.names.platform,
+            "app.kubernetes.io/component": "gpu-backend",
+            "inference/engine": args.engine,
+            MODEL_LABEL: args.model,
+        }
+        server = self._server()
+        self.port = server.port
+        self.jobs = JobsQueue(
+            f"{name}-jobs",
+            JobsQueueArgs(
+                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
+            ),
+            opts=self._child,
+        )
+        identity = PodIdentity(
+            f"{name}-identity",
+            PodIdentityArgs(
+                names=args.names,
+                tags=self._tags,
+                cluster_name=args.cluster_name,
+                namespace=NAMESPACE,
+                service_account=self._object_name,
+                description=f"Serves model {args.model}",
+                statements=pulumi.Output.from_input(args.data_key_arn).apply(self._statements),
+            ),
+            opts=self._child,
+        )
+        deployment = self._deployment(server, identity)
+        service = kubernetes.core.v1.Service(
+            f"{name}-service",
+            metadata=self._metadata(),
+            # Headless: the router sees the pods, and that there are none.
+            spec={
+                "cluster_ip": "None",
+                "selector": {MODEL_LABEL: args.model},
+                "ports": [{"name": "http", "port": server.port, "target_port": "http"}],
+            },
+            opts=self._child,
+        )
+        kubernetes.policy.v1.PodDisruptionBudget(
+            f"{name}-disruption-budget",
+            metadata=self._metadata(),
+            spec={
+                "max_unavailable": 1,
+                "selector": {"match_labels": {MODEL_LABEL: args.model}},
+                "unhealthy_pod_eviction_policy": "AlwaysAllow",
+            },
+            opts=self._child,
+        )
+        network_policy(
+            f"{name}-network-policy",
+            policy_name=self._object_name,
+            namespace=args.namespace,
+            labels=self._labels,
+            pods={MODEL_LABEL: args.model},
+            ingress=[from_pods({ROUTER_LABEL: "true"}, server.port)],
+            egress=[dns(), pod_identity_agent(), aws_apis()],
+            opts=self._child,
+        )
+        ReplicaScaler(
+            f"{name}-scaler",
+            ReplicaScalerArgs(
+                names=args.names,
+                labels=self._labels,
+                namespace=args.namespace,
+                model=args.model,
+                deployment=deployment.metadata.name,
+                queue_url=self.jobs.url,
+                scale=args.scale,
+            ),
+            opts=self._child,
+        )
+        self.host = pulumi.Output.concat(service.metadata.name, ".", args.namespace, ".svc.cluster.local")
+        self.register_outputs({"host": self.host, "queue_url": self.jobs.url})
+
+    @property
+    def _object_name(self) -> str:
+        return f"model-{self._args.model}"
+
+    def _metadata(self) -> kubernetes.meta.v1.ObjectMetaArgsDict:
+        return {"name": self._object_name, "namespace": self._args.namespace, "labels": self._labels}
+
+    def _server(self) -> ModelServer:
+        args = self._args
+        if args.engine == "vllm":
+            if args.weights is None:
+                raise ValueError(f"model {args.model}: engine vllm needs weights, an s3:// folder")
+            return vllm_server(
+                image=args.image,
+                model=args.model,
+                weights=args.weights,
+                gpus=args.replica.gpus,
+                region=args.names.region,
+            )
+        return onnx_server(
+            image=args.image,
+            model=args.model,
+            version=args.version,
+            bucket=args.models_bucket,
+            region=args.names.region,
+        )
+
+    def _statements(self, data_key_arn: str) -> list[iam.Statement]:
+        args = self._args
+        decrypt = iam.allow("Decrypt", ["kms:Decrypt"], [data_key_arn])
+        if args.weights is not None:
+            return [*weights_statements(args.weights), decrypt]
+        files = f"{args.names.bucket_arn('models')}/models/{args.model}/*"
+        return [iam.allow("ReadModel", ["s3:GetObject"], [files]), decrypt]
+
+    def _deployment(self, server: ModelServer, identity: PodIdentity) -> kubernetes.apps.v1.Deployment:
+        args = self._args
+        account = kubernetes.core.v1.ServiceAccount(
+            f"{self._name}-service-account",
+            metadata=self._metadata(),
+            automount_service_account_token=False,
+            opts=self._child,
+        )
+        spec = pod_spec(
+            server,
+            args.replica,
+            accelerator=args.accelerator,
+            service_account=account.metadata.name,
+        )
+        return kubernetes.apps.v1.Deployment(
+            f"{self._name}-deployment",
+            metadata=self._metadata(),
+            spec={
+                "replicas": args.scale.min,
+                "revision_history_limit": 3,
+                "progress_deadline_seconds": 1800,
+                # A new replica answers before an old one leaves; node pools hold one more for it.
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rolling_update": {"max_surge": 1, "max_unavailable": 0},
+                },
+                "selector": {"match_labels": {MODEL_LABEL: args.model}},
+                "template": {
+                    "metadata": {"labels": self._labels},
+                    "spec": {**spec, "topology_spread_constraints": [self._over_zones()]},
+                },
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Credentials are handed to pods that start after the association is made.
+                depends_on=[identity],
+                ignore_changes=["spec.replicas"],
+                custom_timeouts=pulumi.CustomTimeouts(create="30m", update="30m"),
+            ),
+        )
+
+    def _over_zones(self) -> kubernetes.core.v1.TopologySpreadConstraintArgsDict:
+        return {
+            "max_skew": 1,
+            "topology_key": "topology.kubernetes.io/zone",
+            # Rather two replicas in one zone than one: GPUs are not to be had in every zone.
+            "when_unsatisfiable": "ScheduleAnyway",
+            "label_selector": {"match_labels": {MODEL_LABEL: self._args.model}},
+        }
+
+
+def weights_statements(weights: str) -> list[iam.Statement]:
+    """Reading one folder of one bucket, which takes listing it."""
+    bucket, _, folder = weights.removeprefix("s3://").partition("/")
+    prefix = folder.rstrip("/")
+    return [
+        iam.allow(
+            "ListWeights",
+            ["s3:ListBucket"],
+            [f"arn:aws:s3:::{bucket}"],
+            {"StringLike": {"s3:prefix": [prefix, f"{prefix}/*"]}},
+        ),
+        iam.allow("ReadWeights", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{prefix}/*"]),
+    ]

@@ -1,0 +1,97 @@
+"""Where the jobs of a model wait, and where those end up that fail again and again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components import iam
+from components.names import Names
+
+_DAYS = 24 * 60 * 60
+
+
+def queue_prefix(names: Names) -> str:
+    """How the names of all jobs queues of an environment begin."""
+    return f"{names.prefix}-jobs-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsQueueArgs:
+    """Arguments of `JobsQueue`."""
+
+    names: Names
+    tags: Mapping[str, str]
+    model: str
+    data_key_arn: pulumi.Input[str]
+    visibility_timeout_s: int = 900
+    """How long a worker has for one job before another worker gets it."""
+    attempts: int = 3
+
+
+class JobsQueue(pulumi.ComponentResource):
+    """An encrypted queue that takes TLS only, with a dead-letter queue beside it.
+
+    A job may wait for four days, a failed one is kept for fourteen.
+    """
+
+    url: pulumi.Output[str]
+    arn: pulumi.Output[str]
+    dead_letters_arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: JobsQueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("inference-platform:jobs_queue:JobsQueue", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        dead_letters = self._queue("failed", retention_days=14)
+        queue = self._queue("", retention_days=4, dead_letters=dead_letters)
+        aws.sqs.RedriveAllowPolicy(
+            f"{name}-failed-redrive",
+            queue_url=dead_letters.url,
+            redrive_allow_policy=queue.arn.apply(
+                lambda arn: json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]})
+            ),
+            opts=self._child,
+        )
+        self.url, self.arn, self.dead_letters_arn = queue.url, queue.arn, dead_letters.arn
+        self.register_outputs({"url": self.url, "arn": self.arn})
+
+    def _queue(
+        self, role: str, *, retention_days: int, dead_letters: aws.sqs.Queue | None = None
+    ) -> aws.sqs.Queue:
+        args, suffix = self._args, f"-{role}" if role else ""
+        queue_name = f"{queue_prefix(args.names)}{args.model}{suffix}"
+        queue = aws.sqs.Queue(
+            f"{self._name}{suffix}",
+            name=queue_name,
+            kms_master_key_id=args.data_key_arn,
+            kms_data_key_reuse_period_seconds=300,
+            message_retention_seconds=retention_days * _DAYS,
+            visibility_timeout_seconds=args.visibility_timeout_s,
+            receive_wait_time_seconds=20,  # long polling, the longest that SQS knows
+            redrive_policy=dead_letters.arn.apply(
+                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": args.attempts})
+            )
+            if dead_letters is not None
+            else None,
+            tags=args.tags,
+            opts=self._child,
+        )
+        aws.sqs.QueuePolicy(
+            f"{self._name}{suffix}-policy",
+            queue_url=queue.url,
+            policy=iam.policy(
+                {
+                    "Sid": "TlsOnly",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "sqs:*",
+                    "Resource": args.names.arn("sqs", queue_name),
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                }
+            ),
+            opts=self._child,
+        )
+        return queue
