@@ -214,7 +214,7 @@ class Authorizer:
             )
         except jwt.PyJWKClientConnectionError:
             raise  # the keys are away: a failure of ours (500), of which the caller's token says nothing
-        except (jwt.PyJWTError, RecursionError) as error:  # the latter: JSON nested without end
+        except jwt.PyJWTError as error:
             raise _unauthorized(type(error).__name__) from None
         if claims["token_use"] != "access":  # noqa: S105 - no password, the kind of token
             raise _unauthorized("the token is no access token")

@@ -170,7 +170,16 @@ class TestTokens:
 
     @pytest.mark.parametrize(
         "authorization",
-        ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer garbage", "Bearer a.b.c", "Bearer é.é.é"],
+        [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Basic dXNlcjpwYXNz",
+            "Bearer garbage",
+            "Bearer a.b.c",
+            "Bearer é.é.é",
+            "Bearer \ud800.a.b",
+        ],
     )
     def test_what_is_no_bearer_token_is_unauthorized(self, decide: Decide, authorization: str) -> None:
         with pytest.raises(Unauthorized, match=r"^Unauthorized$"):
@@ -229,6 +238,20 @@ class TestTokens:
         for token in (b".".join([signed, signature]), unsigned):
             with pytest.raises(Unauthorized):
                 decide(token.decode())
+
+    def test_another_algorithm_of_the_same_key_is_unauthorized(self, pool: Pool, decide: Decide) -> None:
+        claims = jwt.decode(pool.token(), options={"verify_signature": False})
+        token = jwt.encode(claims, pool.keys["one"], algorithm="RS512", headers={"kid": "one"})
+        with pytest.raises(Unauthorized):
+            decide(token)
+
+    def test_a_client_id_that_could_lead_elsewhere_is_never_looked_up(
+        self, pool: Pool, decide: Decide, parameters: Parameters
+    ) -> None:
+        for client_id in ("../tenants/client1", "client1/x", "", "a" * 129, "client1\n"):
+            with pytest.raises(Unauthorized):
+                decide(pool.token(client_id=client_id))
+        assert parameters.reads == []
 
     def test_a_changed_claim_breaks_the_signature(self, pool: Pool, decide: Decide) -> None:
         header, _, signature = pool.token().split(".")

@@ -173,7 +173,11 @@ class TestInferring:
 
     @pytest.mark.parametrize("operator", ["Add", "Gather"])
     def test_inputs_that_do_not_fit_each_other_are_the_clients_fault(
-        self, operator: str, scale_manifest: Any, caplog: pytest.LogCaptureFixture
+        self,
+        operator: str,
+        scale_manifest: Any,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
     ) -> None:
         element = TensorProto.INT64
         data = graph(
@@ -190,7 +194,9 @@ class TestInferring:
         with pytest.raises(RequestError, match="do not fit together or hold a value out of range") as refused:
             loaded.infer(InferRequest({"a": np.array([1, 2]), "b": np.array([7, 424_242, 9])}, ("y",)))
         assert refused.value.status == 400
+        # The runtime's native log goes to the process' own standard error.
         assert "424242" not in str(refused.value) + caplog.text
+        assert capfd.readouterr() == ("", "")
 
 
 class TestGolden:
