@@ -14,18 +14,8 @@ from typing import Any
 import pulumi_policy as sdk
 from pulumi_policy import proxy
 
-from policies.model import (
-    UNKNOWN,
-    Finding,
-    Part,
-    Resource,
-    ResourceRule,
-    Rule,
-    Settings,
-    Stack,
-    StackRule,
-    run,
-)
+from policies.resources import UNKNOWN, Part, Resource, Stack, Undecided
+from policies.rule import Finding, ResourceRule, Rule, Settings, StackRule, run
 from policies.settings import RuleConfig, parse, schema
 from policies.waivers import Waiver, problems
 
@@ -170,7 +160,10 @@ class Pack:
         violated = any(not finding.undecided for finding in run(rule.check(resource, settings)))
         if not violated or self._is_waived(rule, resource):
             return None
-        return _merged(args.props, rule.remedy(resource, settings))
+        try:
+            return functools.reduce(merged, rule.remedy(resource, settings), args.props)
+        except Undecided:  # it cannot tell what to set; the violation is reported
+            return None
 
 
 def _whole(value: Any) -> Any:
@@ -182,14 +175,13 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _merged(props: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties as they came, secrets and unknowns included, with the patch's values set."""
-    merged = dict(props if isinstance(props, dict) else props["__target"])
-    for key, value in patch.items():
-        inner = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        merged[key] = _merged(inner, value) if both else value
-    return merged
+def merged(value: Any, patch: Mapping[Any, Any]) -> Any:
+    """An object or a list with the patch's values set; all else as it came, secrets and unknowns included."""
+    copy = (value if isinstance(value, dict | list) else value["__target"]).copy()
+    for key, inner in patch.items():
+        there = copy.get(key) if isinstance(copy, dict) else copy[key]
+        copy[key] = merged(there, inner) if isinstance(inner, Mapping) and there is not None else inner
+    return copy
 
 
 def _resource(args: sdk.ResourceValidationArgs) -> Resource:

@@ -1,14 +1,15 @@
 """Reads IAM policy documents and OpenAPI documents as they stand in resource properties."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 import yaml
 
-from policies.model import UNKNOWN, Part, Resource, Undecided
+from policies.resources import UNKNOWN, Part, Resource, Undecided
+from policies.rule import Finding, Findings, unknown
 
 
 class NotADocument(ValueError):
@@ -52,6 +53,9 @@ class Statement:
         if not isinstance(principal, Mapping):
             return {"AWS": _many(principal)}
         return {kind: _many(names) for kind, names in principal.items()}
+
+    def trusts_everyone(self) -> bool:
+        return "*" in self.principals.get("AWS", ())
 
     @property
     def conditions(self) -> Sequence[tuple[str, str, Sequence[str]]]:
@@ -101,6 +105,24 @@ def statements(part: Part | Resource, path: str) -> Sequence[Statement]:
     if not isinstance(bodies, list) or not all(isinstance(body, Mapping) for body in bodies):
         raise NotADocument(f"`{part.where(path)}` is not an IAM policy document with a Statement")
     return [Statement(body) for body in bodies]
+
+
+def judge_allows(
+    part: Part | Resource, path: str, problems: Callable[[Statement], Iterable[str]]
+) -> Findings:
+    """A finding for each problem of each Allow statement of the IAM policy at a path."""
+    try:
+        found = statements(part, path)
+    except NotADocument as error:
+        yield Finding(str(error))
+        return
+    except Undecided as undecided:
+        yield unknown(undecided)
+        return
+    for statement in found:
+        if statement.allows:
+            for problem in problems(statement):
+                yield Finding(f"`{part.where(path)}`: statement {statement.sid} {problem}")
 
 
 def openapi(part: Part | Resource, path: str) -> Mapping[str, Any]:

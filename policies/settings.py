@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from policies.model import ResourceRule, Rule, Settings
+from policies.rule import ResourceRule, Rule, Settings
 
 CONFIG = Path(__file__).parent / "config"
 STRICTEST = CONFIG / "prod.json"

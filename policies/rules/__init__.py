@@ -2,16 +2,71 @@
 
 from collections.abc import Sequence
 
-from policies.model import Rule
-from policies.rules import cost, gateway, iam, kms, lambda_, logs, platform, s3
-
-RULES: Sequence[Rule] = (
-    *lambda_.RULES,
-    *gateway.RULES,
-    *s3.RULES,
-    *kms.RULES,
-    *iam.RULES,
-    *logs.RULES,
-    *cost.RULES,
-    *platform.RULES,
+from policies.rule import Rule
+from policies.rules import (
+    audit,
+    budgets,
+    cognito,
+    cost,
+    ecr,
+    eks,
+    eks_network,
+    eks_nodes,
+    gateway,
+    gateway_stages,
+    iam,
+    iam_escalation,
+    iam_roles,
+    instances,
+    kms,
+    kubernetes,
+    lambda_,
+    lambda_limits,
+    logs,
+    nodes,
+    platform,
+    s3,
+    s3_data,
+    sagemaker,
+    sagemaker_scaling,
+    security_groups,
+    volumes,
+    vpc,
+    vpc_traffic,
+    waf,
 )
+
+_SUBJECTS: Sequence[Sequence[Rule]] = (
+    eks.RULES,
+    eks_network.RULES,
+    eks_nodes.RULES,
+    nodes.RULES,
+    volumes.RULES,
+    instances.RULES,
+    kubernetes.RULES,
+    sagemaker.RULES,
+    sagemaker_scaling.RULES,
+    lambda_.RULES,
+    lambda_limits.RULES,
+    gateway.RULES,
+    gateway_stages.RULES,
+    waf.RULES,
+    cognito.RULES,
+    s3.RULES,
+    s3_data.RULES,
+    kms.RULES,
+    iam.RULES,
+    iam_escalation.RULES,
+    iam_roles.RULES,
+    security_groups.RULES,
+    vpc.RULES,
+    vpc_traffic.RULES,
+    logs.RULES,
+    audit.RULES,
+    budgets.RULES,
+    cost.RULES,
+    ecr.RULES,
+    platform.RULES,
+)
+
+RULES: Sequence[Rule] = [rule for subject in _SUBJECTS for rule in subject]

@@ -6,18 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from policies.documents import NotADocument, openapi, operations
-from policies.model import (
-    Finding,
-    Findings,
-    Resource,
-    Sample,
-    Settings,
-    Stack,
-    between,
-    expect,
-    resource_rule,
-    stack_rule,
-)
+from policies.resources import Resource, Stack
+from policies.rule import Finding, Findings, Sample, Settings, between, expect, resource_rule, stack_rule
 
 REST_API = "aws:apigateway/restApi:RestApi"
 METHOD = "aws:apigateway/method:Method"

@@ -1,13 +1,26 @@
-"""CloudWatch log groups."""
+"""CloudWatch log groups and alarms."""
 
 import math
 from typing import Annotated
 
 from pydantic import Field
 
-from policies.model import Findings, Resource, Settings, between, expect, resource_rule
+from policies.resources import STACK, Resource, Stack
+from policies.rule import (
+    Finding,
+    Findings,
+    Sample,
+    Settings,
+    between,
+    expect,
+    is_set,
+    resource_rule,
+    stack_rule,
+)
 
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+COMPOSITE_ALARM = "aws:cloudwatch/compositeAlarm:CompositeAlarm"
 Days = Annotated[int, Field(ge=1)]
 
 
@@ -31,4 +44,56 @@ def retention_bounded(group: Resource, settings: Settings) -> Findings:
     yield from expect(group, "retentionInDays", between(least, most), bounds)
 
 
-RULES = (retention_bounded,)
+@resource_rule(
+    id="log-group-kms",
+    title="Log groups are encrypted with a customer managed key",
+    severity="medium",
+    why="Then reading the logs takes the key's permission as well.",
+    fix="set kms_key_id to the platform's key for logs",
+    types=[LOG_GROUP],
+    good={"kmsKeyId": "arn:aws:kms:us-east-1:111111111111:key/1"},
+    bad={},
+)
+def log_group_kms(group: Resource, settings: Settings) -> Findings:
+    """The key's ARN may be unknown at preview; that there is one is not."""
+    if not group.has("kmsKeyId"):
+        yield Finding("`kmsKeyId` is not set")
+
+
+_ALARM = Sample(
+    type=ALARM,
+    name="api-errors",
+    props={
+        "namespace": "AWS/ApiGateway",
+        "metricName": "5XXError",
+        "alarmActions": ["arn:aws:sns:us-east-1:111111111111:on-call"],
+    },
+)
+
+
+@stack_rule(
+    id="alarm-has-actions",
+    title="Alarms tell somebody, and the alarms that the environment needs are there",
+    severity="medium",
+    why="An alarm without an action changes colour on a page that nobody looks at.",
+    fix="set alarm_actions to the on-call topic; add the missing alarm",
+    types=[ALARM, COMPOSITE_ALARM, STACK],
+    settings={"requiredMetrics": list[str]},
+    good=[_ALARM],
+    bad=[
+        Sample(type=ALARM, name="api-errors", props={"namespace": "AWS/ApiGateway", "metricName": "5XXError"})
+    ],
+)
+def alarm_has_actions(resource: Resource, stack: Stack, settings: Settings) -> Findings:
+    """`requiredMetrics` are `namespace/metric`. An alarm for scaling acts too: its action is the policy."""
+    if resource.type != STACK:
+        yield from expect(resource, "alarmActions", is_set, "set")
+        yield from expect(resource, "actionsEnabled", lambda value: value is not False, "true")
+        return
+    watched = {f"{alarm.get('namespace')}/{alarm.get('metricName')}" for alarm in stack.of(ALARM)}
+    for metric in settings["requiredMetrics"]:
+        if metric not in watched:
+            yield Finding(f"no alarm watches {metric}")
+
+
+RULES = (retention_bounded, log_group_kms, alarm_has_actions)

@@ -1,7 +1,8 @@
 """S3 buckets. What belongs to a bucket stands in resources of its own, joined by their `bucket` property."""
 
 from policies.documents import NotADocument, Statement, statements
-from policies.model import Finding, Findings, Resource, Sample, Settings, Stack, expect, is_true, stack_rule
+from policies.resources import Resource, Stack
+from policies.rule import Finding, Findings, Sample, Settings, expect, is_true, stack_rule
 
 BUCKET = "aws:s3/bucket:Bucket"
 BUCKETS = (BUCKET, "aws:s3/bucketV2:BucketV2")
@@ -83,7 +84,6 @@ def tls_only_policy(bucket: Resource, stack: Stack, settings: Settings) -> Findi
 
 
 def _denies_plain_http(statement: Statement) -> bool:
-    everyone = "*" in statement.principals.get("AWS", ())
     everything = {"*", "s3:*"} & set(statement.actions)
     objects = any(resource == "*" or resource.endswith("/*") for resource in statement.resources)
     itself = any(resource == "*" or not resource.endswith("/*") for resource in statement.resources)
@@ -93,7 +93,7 @@ def _denies_plain_http(statement: Statement) -> bool:
     ]
     return (
         statement.body.get("Effect") == "Deny"
-        and everyone
+        and statement.trusts_everyone()
         and bool(everything)
         and objects
         and itself

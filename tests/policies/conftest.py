@@ -13,7 +13,8 @@ import pytest
 
 from local_aws.plugins import install_plugins
 from policies import settings
-from policies.model import Finding, Part, Resource, Sample, Stack, StackRule, run
+from policies.resources import Part, Resource, Stack
+from policies.rule import Finding, Sample, StackRule, run
 from policies.rules import RULES
 from policies.settings import RuleConfig
 from toolchain import cli
@@ -142,29 +143,31 @@ def engine(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def judge(tmp_path: Path, engine: dict[str, str]) -> Judge:
-    """Previews a program with the policy pack."""
+    """Previews a program with the policy pack.
 
-    def run(program: str, *, stack: str = "dev", config: Path | None = None) -> Verdict:
+    `config` is an entry for each rule that shall judge, in the CLI's format; the others are disabled.
+    """
+
+    def run(program: str, config: Mapping[str, Any], *, stack: str = "dev") -> Verdict:
         project = tmp_path / "project"
         project.mkdir(exist_ok=True)
         (project / "Pulumi.yaml").write_text("name: trial\nruntime: python\n")
         (project / "__main__.py").write_text(program)
-        config = config or ROOT / f"policies/config/{stack}.json"
+        config_file = tmp_path / "config.json"
+        config_file.write_text(json.dumps({"all": "disabled", **config}))
         events = tmp_path / "events.json"
         events.touch()
-        command = ["pulumi", "preview", "--non-interactive", "--color", "never", "--stack", stack]
-        subprocess.run(["pulumi", "stack", "init", stack], cwd=project, env=engine, capture_output=True)
-        done = subprocess.run(
+        done = None
+        for command in (
+            ["pulumi", "stack", "init", stack],
             [
-                *command,
-                *("--policy-pack", str(ROOT / "policies"), "--policy-pack-config", str(config)),
+                *("pulumi", "preview", "--non-interactive", "--color", "never", "--stack", stack),
+                *("--policy-pack", str(ROOT / "policies"), "--policy-pack-config", str(config_file)),
                 *("--event-log", str(events)),
             ],
-            cwd=project,
-            env=engine,
-            capture_output=True,
-            text=True,
-        )
+        ):
+            done = subprocess.run(command, cwd=project, env=engine, capture_output=True, text=True)
+        assert done is not None
         found = [json.loads(line).get("policyEvent") for line in events.read_text().splitlines()]
         return Verdict(done.returncode != 0, done.stdout + done.stderr, [event for event in found if event])
 

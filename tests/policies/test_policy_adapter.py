@@ -11,8 +11,9 @@ import pytest
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError, unknown_checking_proxy
 from pulumi_policy.secret import Secret, secrets_preserving_proxy
 
-from policies.adapter import Pack, plain
-from policies.model import UNKNOWN, Findings, Resource, Rule, Settings, expect, is_true, resource_rule
+from policies.adapter import Pack, merged, plain
+from policies.resources import UNKNOWN, Resource
+from policies.rule import Findings, Rule, Settings, expect, is_true, resource_rule
 from policies.settings import RuleConfig
 from policies.waivers import Waiver
 
@@ -51,7 +52,7 @@ def test_secrets_are_read_and_assets_are_left_alone() -> None:
     types=[KEY],
     good={},
     bad={},
-    remedy=lambda key, settings: {"inner": {"second": True}},
+    remedy=lambda key, settings: [{"inner": {"second": True}}],
 )
 def trial(key: Resource, settings: Settings) -> Findings:
     yield from expect(key, "first", is_true, "true")
@@ -124,7 +125,7 @@ def remediated(pack: Pack, props: Any) -> Any:
 
 
 def test_a_remedy_is_merged_and_keeps_secrets_and_unknowns() -> None:
-    props = {
+    props: dict[str, Any] = {
         "first": True,
         "other": Secret("x"),
         "inner": {"third": Secret("y")},
@@ -158,3 +159,11 @@ def test_thresholds_come_from_the_engine_with_whole_numbers_as_ints() -> None:
     )
     policy.validate(given, pytest.fail)
     assert seen == [{"most": 3, "names": {"a": [1]}}]
+
+
+def test_a_patch_reaches_into_lists_and_leaves_the_rest_as_it_came() -> None:
+    key = Secret("y")
+    disks: list[Any] = [{"ebs": {"size": 1, "key": key}}, UNKNOWN_STRING_VALUE]
+    result = merged(secrets_preserving_proxy({"disks": disks}), {"disks": {0: {"ebs": {"encrypted": True}}}})
+    assert result == {"disks": [{"ebs": {"size": 1, "key": key, "encrypted": True}}, UNKNOWN_STRING_VALUE]}
+    assert "encrypted" not in disks[0]["ebs"]

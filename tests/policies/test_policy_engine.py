@@ -1,37 +1,31 @@
 """The pack as the engine runs it, over small programs."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.integration
 
-HEAD = """
-import json
-import pulumi, pulumi_aws as aws
-tags = {"platform": "p", "environment": pulumi.get_stack(), "owner": "o", "cost-center": "ml-dev",
-        "component": "c"}
-"""
+HEAD = "import json, pulumi, pulumi_aws as aws\n"
 
-SAFE_BUCKET = """
-models = aws.s3.Bucket("models", tags=tags)
-blocked = dict.fromkeys(
-    ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"], True)
-aws.s3.BucketPublicAccessBlock("models-block", bucket=models.id, **blocked)
+BUCKET = """
+models = aws.s3.Bucket("models")
 deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 policy = models.arn.apply(
     lambda arn: json.dumps({"Statement": [{**deny, "Resource": [arn, f"{arn}/*"]}]}))
 """
 
+TLS = {"s3-tls-only-policy": "mandatory"}
+KEY = HEAD + 'aws.kms.Key("key")'
+
 
 def test_a_violation_is_refused_with_the_rule_the_reason_and_the_fix(judge: Any) -> None:
     verdict = judge(
         HEAD
         + 'aws.lambda_.Permission("caller", function="f", action="lambda:InvokeFunction",'
-        + ' principal="s3.amazonaws.com")'
+        + ' principal="s3.amazonaws.com")',
+        {"lambda-permission-scoped": "mandatory"},
     )
     assert verdict.refused
     assert verdict.violations() == [("lambda-permission-scoped", "caller")]
@@ -44,7 +38,7 @@ def test_a_violation_is_refused_with_the_rule_the_reason_and_the_fix(judge: Any)
 
 def test_a_program_that_keeps_the_rules_passes(judge: Any) -> None:
     verdict = judge(
-        HEAD + SAFE_BUCKET + 'aws.s3.BucketPolicy("models-policy", bucket=models.id, policy=policy)'
+        HEAD + BUCKET + 'aws.s3.BucketPolicy("models-policy", bucket=models.id, policy=policy)', TLS
     )
     assert not verdict.refused, verdict.output
     assert verdict.events == []
@@ -54,13 +48,13 @@ def test_a_stack_rule_judges_each_resource_and_says_which_is_undecided(judge: An
     """One bucket's policy is unknown, another bucket is bare: the first does not hide the second."""
     verdict = judge(
         HEAD
-        + SAFE_BUCKET
+        + BUCKET
         + """
 later = pulumi.Output.from_input(pulumi.output.UNKNOWN)
 aws.s3.BucketPolicy("models-policy", bucket=models.id, policy=later)
-bare = aws.s3.Bucket("bare", tags=tags)
-aws.s3.BucketPublicAccessBlock("bare-block", bucket=bare.id, **blocked)
-"""
+aws.s3.Bucket("bare")
+""",
+        TLS,
     )
     assert verdict.violations() == [("s3-tls-only-policy", "bare")]
     (advisory,) = (event for event in verdict.events if event["enforcementLevel"] == "advisory")
@@ -69,32 +63,42 @@ aws.s3.BucketPublicAccessBlock("bare-block", bucket=bare.id, **blocked)
 
 
 def test_remediation_sets_what_the_environment_allows_it_to_set(judge: Any) -> None:
-    verdict = judge(HEAD + 'aws.kms.Key("key", tags=tags)')
+    verdict = judge(KEY, {"kms-rotation": "remediate"})
     assert not verdict.refused, verdict.output
     assert "[remediate]  kms-rotation" in verdict.output
 
 
 def test_without_remediation_the_same_program_is_refused(judge: Any) -> None:
-    program = (HEAD + 'aws.kms.Key("key", tags=tags)').replace("ml-dev", "ml-prod")
-    assert judge(program, stack="prod").violations() == [("kms-rotation", "key")]
+    assert judge(KEY, {"kms-rotation": "mandatory"}).violations() == [("kms-rotation", "key")]
+
+
+def test_an_advisory_is_shown_and_refuses_nothing(judge: Any) -> None:
+    verdict = judge(KEY, {"kms-rotation": "advisory"})
+    assert not verdict.refused
+    assert verdict.violations("advisory") == [("kms-rotation", "key")]
+
+
+def test_what_no_config_sets_is_as_in_prod(judge: Any) -> None:
+    program = HEAD + 'aws.cloudwatch.LogGroup("logs", retention_in_days=14)'
+    verdict = judge(program, {"log-retention-bounded": "mandatory"})
+    (message,) = verdict.messages("log-retention-bounded")
+    assert "`retentionInDays` is 14; it must be 90 to 400 days" in message
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"log-retention-bounded": {"maxDays": "many"}}, "log-retention-bounded: maxDays: Invalid type"),
-        ({"log-retention-bounded": {"maxDays": 0}}, "log-retention-bounded: maxDays: Must be greater than"),
-        ({"kms-rotation": "sometimes"}, '"sometimes" is not a valid enforcement level'),
+        ({"maxDays": "many"}, "log-retention-bounded: maxDays: Invalid type"),
+        ({"maxDays": 0}, "log-retention-bounded: maxDays: Must be greater than"),
+        ("sometimes", '"sometimes" is not a valid enforcement level'),
         (
-            {"log-retention-bounded": {"maxDay": 3}},
+            {"enforcementLevel": "mandatory", "maxDay": 3},
             "log-retention-bounded.maxDay: there is no such threshold",
         ),
     ],
     ids=["type", "range", "level", "threshold"],
 )
-def test_a_bad_config_is_refused_by_name(judge: Any, tmp_path: Path, entry: Any, said: str) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(entry))
-    verdict = judge(HEAD + 'aws.cloudwatch.LogGroup("logs", tags=tags)', config=config)
+def test_a_bad_config_is_refused_by_name(judge: Any, entry: Any, said: str) -> None:
+    verdict = judge(HEAD + 'aws.cloudwatch.LogGroup("logs")', {"log-retention-bounded": entry})
     assert verdict.refused
     assert said in verdict.output

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from policies import waivers
-from policies.model import STACK, Finding, Resource, Stack, StackRule
+from policies.resources import STACK, Resource, Stack
+from policies.rule import Finding, StackRule
 from policies.rules import RULES
 from policies.waivers import Waiver
 
