@@ -83,7 +83,7 @@ class Settings:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
         """Read the environment. Raises ValueError that names the variable at fault."""
-        names = "USER_POOL_ID ISSUER JWKS_URL TENANT_PARAMETER_PREFIX SCOPE_ROUTES API_KEY_SOURCE"
+        names = "USER_POOL_ID ISSUER TENANT_PARAMETER_PREFIX SCOPE_ROUTES API_KEY_SOURCE"
         if missing := [name for name in names.split() if name not in environment]:
             raise ValueError(f"the function's environment misses {', '.join(missing)}")
         issuer, pool = environment["ISSUER"], environment["USER_POOL_ID"]

@@ -10,6 +10,12 @@ def _redeploy(run: Run, endpoint: Props, old: Props) -> None:
     run("create_endpoint", EndpointName=endpoint["name"], EndpointConfigName=endpoint["endpointConfigName"])
 
 
+def _acl(inputs: Props) -> Props:
+    """The bodies of refusals are a list with keys for Pulumi, and a map for AWS."""
+    bodies = {body["key"]: body | {"key": None} for body in inputs.get("customResponseBodies") or ()}
+    return inputs | {"customResponseBodies": bodies or None}
+
+
 TABLE = {
     "aws:ecr/repository:Repository": Type(
         service="ecr",
@@ -59,7 +65,8 @@ TABLE = {
         facts={"lockToken": call("get_web_acl", "LockToken", Id="{id}")},
         delete=call("delete_web_acl", Id="{id}"),
         made="Summary",
-        unread=frozenset({"rules", "defaultAction"}),
+        prepare=_acl,
+        unread=frozenset({"rules", "defaultAction", "customResponseBodies"}),
     ),
     "aws:wafv2/webAclAssociation:WebAclAssociation": Type(
         service="wafv2",
