@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from inferctl.errors import CommandFailed
 from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace, find_pulumi
 from local_aws.plugins import planned_only
+from local_aws.tables import TABLES
 from serving import delivery, package
 from serving.manifest import FILE_NAME as MANIFEST
 from toolchain.progress import Progress
@@ -46,11 +48,12 @@ def up(name: str, console: Console) -> None:
                 endpoints = emulator.start()
                 step.result = f"embedded AWS at {endpoints.ministack}"
             session = open_session(env, "local", workspace, endpoints)
-            if lost := emulator.lost_state():
+            if lost := emulator.lost_state() or _newly_held(workspace):
                 with progress.step("refresh") as step:
                     require(session.engine.refresh(step))
                     emulator.state_recovered()
-                    step.result = f"{lost}; read back what is still there"
+                    step.result = f"{lost}; read back what is there"
+            _note_held(workspace)
         _provision(session, progress)
         if env.embedded_aws:
             with progress.step("models") as step:
@@ -92,6 +95,18 @@ def down(name: str, console: Console) -> None:
             for folder in ("aws", "manifests", "models", "logs"):
                 shutil.rmtree(workspace.local / folder, ignore_errors=True)
             step.result = "nothing runs, no port is held"
+
+
+def _newly_held(workspace: Workspace) -> str | None:
+    """Whether this checkout's plug-in holds types that were planned only when the state was written."""
+    path = workspace.local / "aws/held.json"
+    if not path.exists() or set(json.loads(path.read_text(encoding="utf-8"))) == TABLES.keys():
+        return None
+    return "the embedded AWS holds other types than before"
+
+
+def _note_held(workspace: Workspace) -> None:
+    (workspace.local / "aws/held.json").write_text(json.dumps(sorted(TABLES)), encoding="utf-8")
 
 
 def build_packages(env: Environment, workspace: Workspace) -> str:
@@ -200,10 +215,9 @@ def _report(console: Console, session: Session, request: Path, answer: Mapping[s
         "Take down: make down",
     ]
     if planned:
-        kinds = sorted({kind for kind, _, _ in planned})
-        lines.insert(
-            3, f"Planned only, the embedded AWS does not hold them: {len(planned)} ({', '.join(kinds)})"
-        )
+        counted = Counter((kind.split(":")[-1], reason) for kind, _, reason in planned)
+        held = [f"  {count} {kind}: {reason}" for (kind, reason), count in sorted(counted.items())]
+        lines += ["", "Planned only, not in the embedded AWS:", *held]
     # Plain print: a terminal must not wrap a line that people copy.
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
