@@ -57,7 +57,7 @@ def authorizer_required(resource: Resource, settings: Settings) -> Findings:
             kinds = ("JWT", "AWS_IAM", "CUSTOM")
             yield from expect(resource, "authorizationType", lambda kind: kind in kinds, " or ".join(kinds))
     else:
-        if resource.has("target"):
+        if resource.type == HTTP_API and resource.has("target"):
             yield Finding("`target` makes a route that is open to everyone; write an aws.apigatewayv2.Route")
         try:
             document = openapi(resource, "body")

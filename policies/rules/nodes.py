@@ -89,7 +89,8 @@ def no_public_ip(machine: Resource, settings: Settings) -> Findings:
 def no_secrets_in_user_data(machine: Resource, settings: Settings) -> Findings:
     """The text itself is never in the message."""
     spec = _spec(machine)
-    for name in ("userData", "userDataBase64"):
+    encoded = machine.type in (INSTANCE, SPOT_REQUEST, LAUNCH_CONFIGURATION)
+    for name in ("userData", "userDataBase64") if encoded else ("userData",):
         text = spec.get(name, "")
         if kind := kind_in_script(text) or kind_in_script(_decoded(text)):
             yield Finding(f"`{spec.where(name)}` looks like it holds {kind}")

@@ -143,8 +143,9 @@ def no_acls(resource: Resource, stack: Stack, settings: Settings) -> Findings:
                 each, owner, lambda value: value == "BucketOwnerEnforced", "BucketOwnerEnforced"
             )
     yield from expect(resource, "acl", lambda acl: acl not in _PUBLIC, "private")
-    for grant in resource.parts("accessControlPolicy.grants"):
-        yield from expect(grant, "grantee.uri", lambda uri: uri not in _EVERYONE, "a named account")
+    grants, uri = ("accessControlPolicy.grants", "grantee.uri") if resource.type == ACL else ("grants", "uri")
+    for grant in resource.parts(grants):
+        yield from expect(grant, uri, lambda group: group not in _EVERYONE, "a named account")
 
 
 @resource_rule(

@@ -1,6 +1,7 @@
 """Security groups, whose rules stand in resources of their own or inline, in three different forms."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from policies.resources import UNKNOWN, Part, Resource
@@ -13,11 +14,39 @@ EGRESS_RULE = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-_CIDRS = ("cidrBlocks", "ipv6CidrBlocks", "cidrIpv4", "cidrIpv6")
+_STANDALONE = (INGRESS_RULE, EGRESS_RULE)
 
 
-def rules(resource: Resource, direction: str) -> Iterator[Part]:
-    """Rules of one direction (`ingress` or `egress`) that the resource holds."""
+@dataclass(frozen=True)
+class Traffic:
+    """A rule in whichever form it stands."""
+
+    part: Part
+    networks: Sequence[Any]
+    protocol: Any
+    ports: tuple[Any, Any]
+
+    def everywhere(self) -> bool:
+        return any(network in _EVERYWHERE for network in self.networks)
+
+    def unknown(self) -> bool:
+        return UNKNOWN in self.networks
+
+
+def traffic(resource: Resource, direction: str) -> Iterator[Traffic]:
+    """The rules of one direction (`ingress` or `egress`) that the resource holds."""
+    standalone = resource.type in _STANDALONE
+    cidrs = ("cidrIpv4", "cidrIpv6") if standalone else ("cidrBlocks", "ipv6CidrBlocks")
+    for part in _rules(resource, direction):
+        yield Traffic(
+            part,
+            [cidr for name in cidrs for cidr in part.items(name)],
+            part.get("ipProtocol" if standalone else "protocol"),
+            (part.get("fromPort", "all"), part.get("toPort", "all")),
+        )
+
+
+def _rules(resource: Resource, direction: str) -> Iterator[Part]:
     if resource.type in (GROUP, DEFAULT_GROUP):
         yield from resource.parts(direction)
     elif resource.type == GROUP_RULE:
@@ -25,18 +54,6 @@ def rules(resource: Resource, direction: str) -> Iterator[Part]:
             yield resource.part
     elif resource.type == (INGRESS_RULE if direction == "ingress" else EGRESS_RULE):
         yield resource.part
-
-
-def _everywhere(rule: Part) -> bool:
-    return any(cidr in _EVERYWHERE for name in _CIDRS for cidr in rule.items(name))
-
-
-def _unknown_cidr(rule: Part) -> bool:
-    return any(cidr is UNKNOWN for name in _CIDRS for cidr in rule.items(name))
-
-
-def _protocol(rule: Part) -> Any:
-    return rule.get("protocol", rule.get("ipProtocol"))
 
 
 @resource_rule(
@@ -51,13 +68,12 @@ def _protocol(rule: Part) -> Any:
 )
 def no_world_ingress(resource: Resource, settings: Settings) -> Findings:
     """The edge says so itself: tag `exposure` = `edge` on the group, or on the rule that stands alone."""
-    edge = resource.get("tags.exposure") == "edge"
-    for rule in rules(resource, "ingress"):
-        https = rule.get("fromPort") == 443 and rule.get("toPort") == 443
-        if _everywhere(rule) and not (edge and https):
-            ports = f"{rule.get('fromPort', 'all')} to {rule.get('toPort', 'all')}"
-            yield Finding(f"{rule.path or 'the rule'} opens ports {ports} to everyone")
-        elif _unknown_cidr(rule):
+    edge = resource.type != GROUP_RULE and resource.get("tags.exposure") == "edge"
+    for rule in traffic(resource, "ingress"):
+        if rule.everywhere() and not (edge and rule.ports == (443, 443)):
+            first, last = rule.ports
+            yield Finding(f"{rule.part.path or 'the rule'} opens ports {first} to {last} to everyone")
+        elif rule.unknown():
             yield Finding("the rule's networks are not known yet", undecided=True)
 
 
@@ -72,10 +88,10 @@ def no_world_ingress(resource: Resource, settings: Settings) -> Findings:
     bad={"cidrIpv4": "0.0.0.0/0", "ipProtocol": "-1"},
 )
 def restricted_egress(resource: Resource, settings: Settings) -> Findings:
-    for rule in rules(resource, "egress"):
-        if _protocol(rule) in ("-1", -1, "all") and _everywhere(rule):
+    for rule in traffic(resource, "egress"):
+        if rule.protocol in ("-1", -1, "all") and rule.everywhere():
             yield Finding("every protocol to everywhere is allowed")
-        elif _unknown_cidr(rule):
+        elif rule.unknown():
             yield Finding("the rule's networks are not known yet", undecided=True)
 
 
@@ -93,7 +109,7 @@ def described(resource: Resource, settings: Settings) -> Findings:
     default = "Managed by Pulumi"  # what the provider writes where nothing is said
     parts = [resource.part]
     if resource.type == GROUP:
-        parts += [*rules(resource, "ingress"), *rules(resource, "egress")]
+        parts += [*_rules(resource, "ingress"), *_rules(resource, "egress")]
     for part in parts:
         if not is_set(text := part.get("description")) or text == default:
             yield Finding(f"`{part.where('description')}` is not set")

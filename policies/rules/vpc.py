@@ -5,7 +5,7 @@ from typing import Any, Literal
 from policies.resources import Resource, Stack
 from policies.rule import Finding, Findings, Sample, Settings, expect, resource_rule, stack_rule
 from policies.rules.eks_network import SUBNET
-from policies.rules.security_groups import DEFAULT_GROUP, rules
+from policies.rules.security_groups import DEFAULT_GROUP
 
 VPC = "aws:ec2/vpc:Vpc"
 FLOW_LOG = "aws:ec2/flowLog:FlowLog"
@@ -33,7 +33,7 @@ def default_sg_closed(vpc: Resource, stack: Stack, settings: Settings) -> Findin
     if not groups:
         yield Finding("it has no DefaultSecurityGroup, so the default one keeps AWS's open rules")
     for group in groups:
-        if any(rules(group, "ingress")) or any(rules(group, "egress")):
+        if group.items("ingress") or group.items("egress"):
             yield Finding(f"its default security group {group.name} has rules")
 
 

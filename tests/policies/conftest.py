@@ -1,10 +1,11 @@
 """The real engine over small programs: the CLI, a language host, and the plan-mode AWS plug-in."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from local_aws.plugins import install_plugins
+from local_aws.sdk_types import ResourceType, Shape, resource_type
 from policies import settings
 from policies.resources import Part, Resource, Stack
 from policies.rule import Finding, Sample, StackRule, run
@@ -54,15 +56,86 @@ def check(configs: Mapping[str, RuleConfig]) -> Check:
         resources = [resource_of(each, sample, provider) for each in sample]
         stack = Stack(resources=resources, rules=list(by_id))
         found: list[Finding] = []
-        for resource in resources:
-            if rule.judges(resource.type):
-                if isinstance(rule, StackRule):
-                    found += run(rule.check(resource, stack, limits))
-                else:
-                    found += run(rule.check(resource, limits))
+        with reading() as read:
+            for resource in resources:
+                if rule.judges(resource.type):
+                    if isinstance(rule, StackRule):
+                        found += run(rule.check(resource, stack, limits))
+                    else:
+                        found += run(rule.check(resource, limits))
+        assert not_in_sdk(read, sample) == []
         return found
 
     return run_rule
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[list[tuple[int, str]]]:
+    """(identity of an object, path within it) of everything that rules read."""
+    seen: list[tuple[int, str]] = []
+    at, has = Part._at, Part.has
+
+    def noting_at(self: Part, steps: Any, path: str, default: Any) -> Any:
+        seen.append((id(self.value), ".".join(steps)))
+        return at(self, steps, path, default)
+
+    def noting_has(self: Part, path: str) -> bool:
+        seen.append((id(self.value), path))
+        return has(self, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Part, "_at", noting_at)
+        patch.setattr(Part, "has", noting_has)
+        yield seen
+
+
+def not_in_sdk(read: Sequence[tuple[int, str]], samples: Sequence[Sample]) -> list[str]:
+    """Properties of AWS resources that were read, or stand in samples, and that pulumi-aws does not have.
+
+    An error in a path would make a rule blind, or fire always.
+    """
+    objects = {
+        identity: (sample.type, path)
+        for sample in samples
+        for identity, path in containers(sample.props)
+        if sample.type.startswith("aws:")
+    }
+    wanted = {
+        (objects[identity][0], f"{objects[identity][1]}.{path}".strip("."))
+        for identity, path in read
+        if identity in objects
+    }
+    wanted |= {(type_, path) for type_, path in objects.values() if path}
+    return sorted(f"{type_} {path}" for type_, path in wanted if not exists(resource_type(type_), path))
+
+
+def containers(value: Any, path: str = "") -> Iterator[tuple[int, str]]:
+    """(identity, path) of every object within a sample's properties."""
+    if isinstance(value, Mapping):
+        yield id(value), path
+        for key, inner in value.items():
+            yield from containers(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from containers(inner, path)
+
+
+def exists(type_: ResourceType, path: str) -> bool:
+    """Whether the SDK has the property; what lies within a free-form map or JSON text is not the SDK's."""
+    first, *rest = path.split(".")
+    shape: Shape | None = type_.inputs.get(first) or type_.outputs.get(first)
+    if shape is None:
+        return first in ("id", "arn")
+    for step in rest:
+        while shape is not None and shape.kind == "list":
+            shape = shape.of
+        fields = type_.fields(shape) if shape is not None and shape.kind == "object" else {}
+        if not fields:
+            return True
+        if step not in fields:
+            return False
+        shape = fields[step]
+    return True
 
 
 @pytest.fixture(scope="session")
