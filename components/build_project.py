@@ -50,15 +50,19 @@ class BuildProjectArgs:
     """What it builds; the last part of the project's name."""
     description: str
     architecture: Architecture
+    """Of the machine that builds."""
     buildspec: str
+    """What a build does; https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html"""
     source: pulumi.Input[str] | None = None
     """`bucket/key` of the zip that it builds from; None when the buildspec is all it needs."""
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Variables of the build; no secrets, they show in the console."""
     statements: pulumi.Input[Sequence[iam.Statement]] = ()
     """What its role allows beside writing its own log and reaching its subnets."""
     network: BuildNetwork | None = None
     """None: outside the VPC, where CodeBuild has its own way to the internet."""
     timeout_minutes: int = 60
+    """Minutes after which a build is stopped."""
 
 
 class BuildProject(pulumi.ComponentResource):

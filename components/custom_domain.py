@@ -18,7 +18,9 @@ class CustomDomainArgs:
     zone_id: str
     """Route 53 public hosted zone that holds the name."""
     api_id: pulumi.Input[str]
+    """REST API that answers under the name."""
     stage_name: pulumi.Input[str]
+    """Its stage; the whole domain is this stage."""
 
 
 class CustomDomain(pulumi.ComponentResource):

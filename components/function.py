@@ -43,7 +43,9 @@ class FunctionArgs:
     description: str
     package: Package
     handler: str
+    """What Lambda calls: `module.function`."""
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Variables beside LOG_LEVEL."""
     statements: pulumi.Input[Sequence[iam.Statement]] = ()
     """What its role allows beside writing its own logs and traces."""
     memory_mb: int = 256

@@ -57,11 +57,13 @@ class GatewayArgs:
     model_functions: Mapping[str, Function]
     """Model name -> the function that serves it."""
     tenants: Mapping[str, UsageLimits]
+    """Tenant name -> what it may use."""
     secrets_key_arn: pulumi.Input[str]
     api_key_source: Literal["authorizer", "header"] = "authorizer"
     rate_per_s: float = 100
+    """Steady requests per second of the whole stage, over all tenants."""
     burst: int = 200
-    """Limits of the whole stage, over all tenants."""
+    """Requests that the stage admits at once above the steady rate."""
     authorizer_cache_s: int = 300
     authorizer_concurrency: int = 50
     execution_logs: str = "ERROR"

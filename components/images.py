@@ -33,6 +33,7 @@ class ImagesArgs:
     builds: BuildDefaults
     """Names, tags, keys and logs, shared by the build projects."""
     repositories: Sequence[str] = (MODEL_SERVER,)
+    """Last parts of the names of the platform's own repositories."""
     model_server_source: Package | None = None
     """Build context of the model server's image; None when this environment builds none."""
     architectures: Sequence[Architecture] = ("x86_64",)

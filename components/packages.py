@@ -26,7 +26,9 @@ class PackagesArgs:
 
     tags: Tags
     bucket: pulumi.Input[str]
+    """Bucket that receives the zips."""
     kms_key_arn: pulumi.Input[str]
+    """KMS key that encrypts them."""
     folder: Path
     """Folder that holds `model-server.zip` and `authorizer.zip` (see `serving/package.py`)."""
 
