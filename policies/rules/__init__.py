@@ -1,6 +1,7 @@
 """All rules, by subject."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 from policies.rule import Rule
 from policies.rules import (
@@ -36,37 +37,38 @@ from policies.rules import (
     waf,
 )
 
-_SUBJECTS: Sequence[Sequence[Rule]] = (
-    eks.RULES,
-    eks_network.RULES,
-    eks_nodes.RULES,
-    nodes.RULES,
-    volumes.RULES,
-    instances.RULES,
-    kubernetes.RULES,
-    sagemaker.RULES,
-    sagemaker_scaling.RULES,
-    lambda_.RULES,
-    lambda_limits.RULES,
-    gateway.RULES,
-    gateway_stages.RULES,
-    waf.RULES,
-    cognito.RULES,
-    s3.RULES,
-    s3_data.RULES,
-    kms.RULES,
-    iam.RULES,
-    iam_escalation.RULES,
-    iam_roles.RULES,
-    security_groups.RULES,
-    vpc.RULES,
-    vpc_traffic.RULES,
-    logs.RULES,
-    audit.RULES,
-    budgets.RULES,
-    cost.RULES,
-    ecr.RULES,
-    platform.RULES,
+SUBJECTS: Sequence[ModuleType] = (
+    eks,
+    eks_network,
+    eks_nodes,
+    nodes,
+    volumes,
+    instances,
+    kubernetes,
+    sagemaker,
+    sagemaker_scaling,
+    lambda_,
+    lambda_limits,
+    gateway,
+    gateway_stages,
+    waf,
+    cognito,
+    s3,
+    s3_data,
+    kms,
+    iam,
+    iam_escalation,
+    iam_roles,
+    security_groups,
+    vpc,
+    vpc_traffic,
+    logs,
+    audit,
+    budgets,
+    cost,
+    ecr,
+    platform,
 )
+"""Modules, each with the `RULES` of its subject."""
 
-RULES: Sequence[Rule] = [rule for subject in _SUBJECTS for rule in subject]
+RULES: Sequence[Rule] = [rule for subject in SUBJECTS for rule in subject.RULES]

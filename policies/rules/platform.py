@@ -102,7 +102,15 @@ def protect_stateful(resource: Resource, settings: Settings) -> Findings:
         yield Finding("resource option `protect` is not set")
 
 
-_STACK = Sample(type=STACK, name="inference-platform-prod", props={})
+def _waiver(**changes: str) -> Sample:
+    entry = {
+        "rule": "lambda-arm64",
+        "urn": "urn:pulumi:prod::inference-platform::aws:lambda/function:Function::model-fraud-function",
+        "reason": "its feature library has no build for arm64",
+        "owner": "fraud-team",
+        "expires": "2026-03-31",
+    }
+    return Sample(type="policies/waivers.yaml", name="entry", props={**entry, **changes})
 
 
 @stack_rule(
@@ -112,8 +120,8 @@ _STACK = Sample(type=STACK, name="inference-platform-prod", props={})
     why="A waiver that nobody needs or that never ends is a hole that nobody sees.",
     fix="correct the entry in policies/waivers.yaml, or remove it",
     types=[STACK],
-    good=[_STACK],
-    bad=[_STACK],
+    good=[_waiver()],
+    bad=[_waiver(urn="*", reason="legacy")],
 )
 def waiver_hygiene(resource: Resource, stack: Stack, settings: Settings) -> Findings:
     """An unused waiver counts only in the stack that its URN pattern names."""
