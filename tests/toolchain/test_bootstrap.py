@@ -112,6 +112,11 @@ def test_it_is_made_then_left_alone_then_updated_with_the_lock(checkout: Path, t
     ensure(checkout)
     assert not list((checkout / ".venv").glob("lib/*/site-packages/shelf*"))
 
+    (checkout / "requirements.lock").write_text(wheel(tmp_path / "wheels", "shelf", "3.0"))
+    with pytest.raises(Stopped):
+        Environment(checkout).ensure(Recording(stop=True))
+    assert ensure(checkout).makes_anew  # an update that was interrupted may have left a package in pieces
+
 
 def without_its_stamp(environment: Path) -> None:
     (environment / "bootstrap.json").unlink()
@@ -156,9 +161,9 @@ def test_what_the_stamp_does_not_vouch_for_is_made_anew(checkout: Path, tmp_path
     assert shelf(checkout) == "1.0"
 
 
-def test_a_package_of_another_hash_is_refused_and_nothing_is_stamped(checkout: Path) -> None:
-    locked = (checkout / "requirements.lock").read_text()
-    (checkout / "requirements.lock").write_text(locked[:-65] + "0" * 64 + "\n")
+@pytest.mark.parametrize("digest", ["", f" --hash=sha256:{'0' * 64}"])
+def test_a_package_without_its_hash_is_refused_and_nothing_is_stamped(checkout: Path, digest: str) -> None:
+    (checkout / "requirements.lock").write_text(f"shelf==1.0{digest}\n")
     with pytest.raises(CommandError, match=r"(?i)hash"):
         ensure(checkout)
     assert not (checkout / ".venv/bootstrap.json").exists()

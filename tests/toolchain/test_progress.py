@@ -74,7 +74,7 @@ def test_ending_the_run_ends_the_children_of_every_thread() -> None:
         stopped.set()
 
     with Progress(io.StringIO()) as progress:
-        worker = threading.Thread(target=work)
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
         while not pids:
             assert worker.is_alive()
@@ -97,7 +97,7 @@ def test_a_child_that_will_not_end_is_killed() -> None:
             step.run(["sh", "-c", "trap '' TERM; echo deaf; sleep 600"], describe=note)
 
     with Progress(io.StringIO()) as progress:
-        worker = threading.Thread(target=work)
+        worker = threading.Thread(target=work, daemon=True)
         worker.start()
         assert heard.wait(60)
     worker.join()

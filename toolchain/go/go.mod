@@ -1,3 +1,5 @@
+// What toolchain/go_build.py builds. To move to another version: `go get -tool
+// github.com/pulumi/pulumi/pkg/v3/cmd/pulumi@vX.Y.Z && go mod tidy`, then PIN in toolchain/cli.py.
 module inference-platform/toolchain
 
 go 1.25.11
