@@ -1,4 +1,4 @@
-"""The kubernetes plug-in's hooks, called as its base calls them; `test_eks_engine.py` runs the whole plug-in."""
+"""The kubernetes plug-in's hooks, called as its base calls them (`test_eks_engine.py` runs all of it)."""
 
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def local(tmp_path: Path) -> KubernetesPlugin:
 def inputs_of(
     made: KubernetesPlugin, at: str, given: dict[str, Any], olds: dict[str, Any] | None = None
 ) -> Any:
-    checked = made.check(at, olds or {}, given, b"seed")
+    checked = made.check(at, olds or {}, given, b"second" if olds else b"first")
     assert checked.failures == ()
     return checked.inputs
 
