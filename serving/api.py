@@ -25,11 +25,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client gets, and `rows`: how many rows were predicted."""
+    """What a client gets; `headers`: those beside the content type, `rows`: how many were predicted."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
     rows: int = 0
 
 
@@ -40,10 +41,10 @@ class Models(Protocol):
         """A loaded model; the version that is live when none is named. Raises ServingError."""
 
 
-def handle(models: Models, method: str, path: str, body: bytes) -> Answer:
-    """Answer one request."""
+def handle(models: Models, method: str, path: str, body: bytes, json_length: str | None = None) -> Answer:
+    """Answer one request. `json_length`: the request's header Inference-Header-Content-Length."""
     try:
-        return _route(models, method, path, body)
+        return _route(models, method, path, body, json_length)
     except ServingError as error:
         return refusal(error)
     except Exception as error:
@@ -59,7 +60,7 @@ def refusal(error: ServingError) -> Answer:
     return Answer(error.status, oip.encode_error(str(error)), headers)
 
 
-def _route(models: Models, method: str, path: str, body: bytes) -> Answer:
+def _route(models: Models, method: str, path: str, body: bytes, json_length: str | None) -> Answer:
     match = _MODEL.fullmatch(path)
     if match is None:
         raise RequestError(404, "no such route")
@@ -70,9 +71,12 @@ def _route(models: Models, method: str, path: str, body: bytes) -> Answer:
     model = models.get(name, version)
     manifest = model.manifest
     if action == "/infer":
-        request = oip.decode_request(body, manifest.signature)
-        response = model.infer(request)
-        return Answer(200, oip.encode_response(response, manifest.signature), rows=request.rows)
+        request = oip.decode_request(body, manifest.signature, json_length)
+        encoded, length = oip.encode_response(model.infer(request), manifest.signature)
+        if length is None:
+            return Answer(200, encoded, rows=request.rows)
+        header = {oip.JSON_LENGTH_HEADER: str(length)}
+        return Answer(200, encoded, header, "application/octet-stream", request.rows)
     if action == "/ready":
         return Answer(200, oip.encode_ready(manifest.name, ready=True))
     return Answer(200, oip.encode_metadata(manifest.name, manifest.version, PLATFORM, manifest.signature))

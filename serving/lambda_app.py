@@ -20,8 +20,9 @@ from botocore.config import Config
 
 from serving import logs
 from serving.errors import ModelUnavailable
-from serving.lambda_front import LambdaFront, ServedModel
+from serving.lambda_front import LambdaFront
 from serving.runtime import CPU, Model
+from serving.served import ServedModel
 from serving.store import ModelStore
 
 # A function has one vCPU at this much memory and more in proportion:
@@ -63,5 +64,5 @@ def _load() -> Model:
 
 logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
 _served = ServedModel(os.environ.get("MODEL_NAME", ""), os.environ.get("MODEL_VERSION", ""), _load)
-_served.warm()
+_served.load()
 handler: Any = LambdaFront(_served)

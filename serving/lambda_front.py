@@ -1,61 +1,26 @@
 """The Lambda front: API Gateway REST proxy events in, Open Inference Protocol answers out.
 
-A function serves one version of one model, the one that its configuration names. Another version of the same
-model is answered with 404 even where storage has it: only a delivery decides what goes live.
+A model that could not be loaded in the init phase is tried again at every request.
 """
 
 import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from serving import api, golden, logs
+from serving import api, golden, logs, oip
 from serving.api import Answer
-from serving.errors import ModelNotFound, ModelUnavailable, RequestError, ServingError
-from serving.runtime import Model
+from serving.errors import RequestError, ServingError
+from serving.served import ServedModel
 
 # Lambda's limit for a synchronous request and for its answer:
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_BODY_BYTES = 6 * 2**20
 
 logger = logging.getLogger(__name__)
-
-
-class ServedModel:
-    """The one model version of a function, loaded by `load` when it can be.
-
-    A failure is kept as the reason that clients get and tried again at the next request, so that neither a
-    storage that is away nor a bad file makes the function restart without end.
-    """
-
-    def __init__(self, name: str, version: str, load: Callable[[], Model]) -> None:
-        self.name = name
-        self.version = version
-        self._load = load
-        self._model: Model | None = None
-
-    def warm(self) -> None:
-        """Load the model ahead of the first request, if it can be loaded."""
-        try:
-            self.get(self.name, self.version)
-        except ServingError as error:
-            logger.error("%s %s is not loaded: %s", self.name, self.version, error)
-
-    def get(self, name: str, version: str | None) -> Model:
-        """The model, when it is the one that is served here. Raises ModelNotFound or ModelUnavailable."""
-        if name != self.name:
-            raise ModelNotFound(f"no such model here; this serves {self.name}")
-        if version not in (None, self.version):
-            raise ModelNotFound(f"no such version is live; {self.name} serves {self.version}")
-        if self._model is None:
-            try:
-                self._model = self._load()
-            except ModelNotFound as error:  # it is configured here, so the request is not at fault
-                raise ModelUnavailable(str(error)) from error
-        return self._model
 
 
 class LambdaFront:
@@ -69,9 +34,10 @@ class LambdaFront:
         """Answer an API Gateway proxy event, or {"golden": true} with the outcome of the golden requests."""
         if not isinstance(event, dict):
             event = {}
+        started = time.perf_counter()
+        self._served.load()
         if event.get("golden") is True:
             return self._golden()
-        started = time.perf_counter()
         answer = self._answer(event)
         gateway = event.get("requestContext") or {}
         request_id = gateway.get("requestId") or context.aws_request_id
@@ -87,11 +53,12 @@ class LambdaFront:
             cold_start=self._cold,
         )
         self._cold = False
+        binary = answer.content_type != "application/json"
         return {
             "statusCode": answer.status,
-            "headers": {"content-type": "application/json", "x-request-id": request_id, **answer.headers},
-            "body": answer.body.decode(),
-            "isBase64Encoded": False,
+            "headers": {"content-type": answer.content_type, "x-request-id": request_id, **answer.headers},
+            "body": (base64.b64encode(answer.body) if binary else answer.body).decode(),
+            "isBase64Encoded": binary,
         }
 
     def _answer(self, event: Mapping[str, Any]) -> Answer:
@@ -99,8 +66,16 @@ class LambdaFront:
             body = _body(event)
         except RequestError as error:
             return api.refusal(error)
-        answer = api.handle(self._served, event.get("httpMethod", ""), _path(event), body)
-        if len(answer.body) > MAX_BODY_BYTES:
+        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        answer = api.handle(
+            self._served,
+            event.get("httpMethod", ""),
+            _path(event),
+            body,
+            headers.get(oip.JSON_LENGTH_HEADER),
+        )
+        base64_share = 1 if answer.content_type == "application/json" else 4 / 3
+        if len(answer.body) * base64_share > MAX_BODY_BYTES:
             return api.refusal(
                 RequestError(413, f"the answer is larger than {MAX_BODY_BYTES} bytes; send fewer rows")
             )

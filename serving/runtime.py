@@ -84,6 +84,7 @@ class Model:
             model_version=self.manifest.version,
             outputs=dict(zip(request.outputs, arrays, strict=True)),
             id=request.id,
+            binary=request.binary,
         )
 
 

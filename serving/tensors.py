@@ -6,6 +6,7 @@ changed on the way, so that a number that does not fit is refused and never wrap
 """
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import InferenceFailed, RequestError
+from serving.errors import RequestError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -51,6 +52,8 @@ _JSON_NAMES: dict[type, str] = {
     dict: "an object",
     type(None): "null",
 }
+
+_HINT = "ask for it with the parameter binary_data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +109,49 @@ def from_json(spec: TensorSpec, shape: tuple[int, ...], data: object) -> Array:
     return array.reshape(shape)
 
 
+def from_binary(spec: TensorSpec, shape: tuple[int, ...], data: bytes) -> Array:
+    """Check the bytes of a tensor (binary tensor data extension) into an array of `shape`.
+
+    Row-major and little-endian; BYTES elements follow each other, each after its length in 4 bytes. Unlike
+    JSON, this can carry numbers that are not finite, which to some models mean a missing value.
+    """
+    count = math.prod(shape)
+    dtype = DATATYPES[spec.datatype]
+    if spec.datatype == "BYTES":
+        elements = _split(spec, count, data)
+        array = np.empty(count, dtype)
+        array[:] = elements
+        return array.reshape(shape)
+    if len(data) != count * dtype.itemsize:
+        raise spec.refuse(f"shape {list(shape)} takes {count * dtype.itemsize} bytes, data has {len(data)}")
+    if spec.datatype == "BOOL" and data.strip(b"\0\1"):
+        raise spec.refuse("BOOL takes bytes of 0 or 1")
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
 def to_json(spec: TensorSpec, array: Array) -> dict[str, Any]:
-    """The tensor as a response document for orjson (OPT_SERIALIZE_NUMPY), data flat in row-major order."""
+    """The tensor as a response document for orjson (OPT_SERIALIZE_NUMPY), data flat in row-major order.
+
+    Raises RequestError where JSON cannot carry a value, which binary tensor data can.
+    """
     flat = np.ascontiguousarray(array).reshape(-1)
     data: Any = flat
     if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-        raise InferenceFailed(f"output '{spec.name}' has values that are not finite, which JSON cannot carry")
+        raise RequestError(400, f"output '{spec.name}' is not finite here; JSON has no such numbers: {_HINT}")
     if flat.dtype.kind == "O":
         try:
             data = text(flat).tolist()
         except RequestError:
-            raise InferenceFailed(f"output '{spec.name}' has bytes that are not UTF-8 text") from None
+            raise RequestError(400, f"output '{spec.name}' has bytes that are no text: {_HINT}") from None
     return {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape), "data": data}
+
+
+def to_binary(array: Array) -> bytes:
+    """The tensor's bytes, as `from_binary` takes them."""
+    if array.dtype.kind != "O":
+        return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    elements = [value.encode() if isinstance(value, str) else value for value in array.reshape(-1)]
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
 def text(array: Array) -> Array:
@@ -127,6 +161,23 @@ def text(array: Array) -> Array:
     except UnicodeDecodeError:
         raise RequestError(400, "a BYTES tensor has bytes that are not UTF-8 text") from None
     return np.array(flat, dtype=object).reshape(array.shape)
+
+
+def _split(spec: TensorSpec, count: int, data: bytes) -> list[bytes]:
+    """BYTES elements. Their lengths are the client's word, so every one is checked against what is there."""
+    elements: list[bytes] = []
+    at = 0
+    while at < len(data) and len(elements) <= count:
+        length = int.from_bytes(data[at : at + 4], "little")
+        at += 4 + length
+        if at > len(data):
+            raise spec.refuse(f"element {len(elements)} is longer than the data")
+        elements.append(data[at - length : at])
+    if len(elements) != count or at != len(data):
+        raise spec.refuse(
+            f"the shape takes {count} elements, data has {'more' if at < len(data) else 'fewer'}"
+        )
+    return elements
 
 
 def _flatten(spec: TensorSpec, shape: tuple[int, ...], data: list[Any]) -> list[Any]:

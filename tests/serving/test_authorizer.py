@@ -372,7 +372,9 @@ class TestTenants:
 
 class TestSettings:
     def test_missing_variables_are_named(self) -> None:
-        with pytest.raises(ValueError, match=r"misses USER_POOL_ID, TENANT_PARAMETER_PREFIX, .*API_KEY_SOURCE"):
+        with pytest.raises(
+            ValueError, match=r"misses USER_POOL_ID, TENANT_PARAMETER_PREFIX, .*API_KEY_SOURCE"
+        ):
             Settings.of({"ISSUER": ISSUER})
 
     @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from serving import lambda_front, logs
 from serving.errors import ModelNotFound, ModelRefused, ModelUnavailable
-from serving.lambda_front import LambdaFront, ServedModel
+from serving.lambda_front import LambdaFront
 from serving.manifest import FILE_NAME, Manifest
 from serving.runtime import Model
+from serving.served import ServedModel
 
 INFER = "/v2/models/digits/infer"
 
@@ -82,6 +83,24 @@ class TestAnswers:
     def test_a_body_in_base64(self, front: LambdaFront, request_body: dict[str, Any]) -> None:
         body = base64.b64encode(json.dumps(request_body).encode()).decode()
         assert ask(front, event("POST", INFER, body, isBase64Encoded=True))[0] == 200
+
+    def test_binary_tensor_data_in_and_out(self, front: LambdaFront, request_body: dict[str, Any]) -> None:
+        images = np.reshape(request_body["inputs"][0]["data"], (5, 64)).astype("<f4")
+        tensor: dict[str, Any] = {"name": "image", "datatype": "FP32", "shape": [5, 64]}
+        tensor["parameters"] = {"binary_data_size": images.nbytes}
+        outputs = [{"name": "label", "parameters": {"binary_data": True}}]
+        document = orjson.dumps({"inputs": [tensor], "outputs": outputs})
+        body = base64.b64encode(document + images.tobytes()).decode()
+        headers = {"Inference-Header-Content-Length": str(len(document))}
+        answer = front(event("POST", INFER, body, isBase64Encoded=True, headers=headers), Context())
+        assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, True)
+        assert answer["headers"]["content-type"] == "application/octet-stream"
+        got, length = (
+            base64.b64decode(answer["body"]),
+            int(answer["headers"]["inference-header-content-length"]),
+        )
+        assert orjson.loads(got[:length])["outputs"][0]["parameters"] == {"binary_data_size": 40}
+        assert np.frombuffer(got[length:], "<i8").tolist() == [0, 1, 2, 3, 4]
 
     def test_metadata_and_readiness(self, front: LambdaFront) -> None:
         status, body, _ = ask(front, event("GET", "/v2/models/digits"))
@@ -204,7 +223,7 @@ class TestFailuresAreKeptAndTriedAgain:
             return load_digits(digits)
 
         served = ServedModel("digits", "v1", load)
-        served.warm()
+        served.load()
         front = LambdaFront(served)
         asked = event("POST", INFER, json.dumps(request_body))
         status, body, _ = ask(front, asked)

@@ -102,14 +102,14 @@ def test_bodies_that_are_no_request_are_refused(body: bytes, reason: str) -> Non
         (["inputs", 0, "datatype"], ..., "input 'image': datatype must be FP32"),
         (["inputs", 0, "shape"], [8], r"input 'image': shape \[8\] does not fit \[-1, 4\]"),
         (["inputs", 0, "shape"], ..., "input 'image': shape must be an array"),
-        (["inputs", 0, "data"], ..., "input 'image': data is missing"),
+        (["inputs", 0, "data"], ..., "input 'image': data must be an array"),
         (["inputs", 0, "data"], None, "input 'image': data must be an array"),
         (["inputs", 0, "data", 3], True, "input 'image': FP32 takes numbers; value 3 is a boolean"),
         (["inputs", 0, "parameters"], 1, r"'parameters' of inputs\[0\] must be an object"),
         (["outputs"], "score", "'outputs' must be an array"),
         (["outputs", 0], "score", r"outputs\[0\] must be an object"),
         (["outputs", 0, "name"], "other", r"outputs\[0\] must have one of the model's names: label, score"),
-        (["outputs"], [{"name": "score"}, {"name": "score"}], "'outputs' names an output twice"),
+        (["outputs"], [{"name": "score"}, {"name": "score"}], "output 'score' is named twice"),
     ],
 )
 def test_each_fault_of_a_request_is_refused_with_its_place(
@@ -155,10 +155,10 @@ PLACES: list[list[str | int]] = [
 ]
 
 
-def outcome(body: bytes) -> None:
+def outcome(body: bytes, json_length: str | None = None) -> None:
     """Decode; a refusal must be a short 400, and what is taken must fit the signature."""
     try:
-        request = oip.decode_request(body, SIGNATURE)
+        request = oip.decode_request(body, SIGNATURE, json_length)
     except RequestError as refused:
         assert refused.status == 400
         assert 0 < len(str(refused)) < 500
@@ -191,7 +191,9 @@ def test_a_response_is_encoded_as_the_protocol_says() -> None:
     response = oip.InferResponse(
         "digits", "v1", {"score": np.array([[0.5, 0.25]], np.float32), "label": np.array([7])}, id="42"
     )
-    assert orjson.loads(oip.encode_response(response, SIGNATURE)) == {
+    body, json_length = oip.encode_response(response, SIGNATURE)
+    assert json_length is None
+    assert orjson.loads(body) == {
         "model_name": "digits",
         "model_version": "v1",
         "id": "42",
@@ -204,7 +206,7 @@ def test_a_response_is_encoded_as_the_protocol_says() -> None:
 
 def test_a_response_to_a_request_without_id_has_none() -> None:
     response = oip.InferResponse("digits", "v1", {"label": np.array([7])})
-    assert "id" not in orjson.loads(oip.encode_response(response, SIGNATURE))
+    assert "id" not in orjson.loads(oip.encode_response(response, SIGNATURE)[0])
 
 
 def test_metadata_states_the_signature() -> None:
@@ -221,3 +223,122 @@ def test_metadata_states_the_signature() -> None:
             {"name": "score", "datatype": "FP32", "shape": [-1, 2]},
         ],
     }
+
+
+class TestBinaryTensorData:
+    """The extension: data behind the JSON, in the order of the tensors that say so."""
+
+    IMAGE = np.arange(8, dtype="<f4").reshape(2, 4)
+
+    def body(self, *, tail: bytes | None = None, **changes: object) -> tuple[bytes, str]:
+        """A request with the image as binary data and the mask as JSON, and the header's value."""
+        image: dict[str, Any] = {"name": "image", "shape": [2, 4], "datatype": "FP32"}
+        image = image | {"parameters": {"binary_data_size": 32}} | changes
+        document = orjson.dumps({"inputs": [image, REQUEST["inputs"][1]]})
+        return document + (self.IMAGE.tobytes() if tail is None else tail), str(len(document))
+
+    def test_binary_and_json_inputs_may_be_mixed(self) -> None:
+        request = oip.decode_request(self.body()[0], SIGNATURE, self.body()[1])
+        np.testing.assert_array_equal(request.inputs["image"], self.IMAGE)
+        assert request.inputs["mask"].tolist() == [True]
+
+    def test_several_binary_inputs_follow_each_other_in_their_order(self) -> None:
+        tensors = [
+            {"name": "mask", "shape": [3], "datatype": "BOOL", "parameters": {"binary_data_size": 3}},
+            {"name": "image", "shape": [2, 4], "datatype": "FP32", "parameters": {"binary_data_size": 32}},
+        ]
+        document = orjson.dumps({"inputs": tensors})
+        body = document + b"\1\0\1" + self.IMAGE.tobytes()
+        request = oip.decode_request(body, SIGNATURE, str(len(document)))
+        assert request.inputs["mask"].tolist() == [True, False, True]
+        np.testing.assert_array_equal(request.inputs["image"], self.IMAGE)
+
+    @pytest.mark.parametrize(
+        ("changes", "tail", "reason"),
+        [
+            ({"parameters": {"binary_data_size": 31}}, None, "takes 32 bytes, data has 31"),
+            ({"parameters": {"binary_data_size": 33}}, None, "must be a part of the 32 bytes"),
+            ({"parameters": {"binary_data_size": -1}}, None, "must be a part of the 32 bytes"),
+            ({"parameters": {"binary_data_size": 10**18}}, None, "must be a part of the 32 bytes"),
+            ({"parameters": {"binary_data_size": "32"}}, None, "must be a part of the 32 bytes"),
+            ({"parameters": {"binary_data_size": True}}, None, "must be a part of the 32 bytes"),
+            ({"data": [1]}, None, "data and binary_data_size exclude each other"),
+            ({}, b"", "must be a part of the 0 bytes"),
+            ({}, bytes(40), "40 bytes follow the JSON, the inputs' binary_data_size add to 32"),
+            ({"parameters": {}}, None, "data must be an array"),
+            ({"shape": [10**6, 4]}, None, "takes 16000000 bytes, data has 32"),
+        ],
+    )
+    def test_lengths_that_lie_are_refused(
+        self, changes: dict[str, object], tail: bytes | None, reason: str
+    ) -> None:
+        body, length = self.body(tail=tail, **changes)
+        with pytest.raises(RequestError, match=reason):
+            oip.decode_request(body, SIGNATURE, length)
+
+    @pytest.mark.parametrize("length", ["", "-1", "1.5", "x", "9" * 5000, "0" * 5000, "\u0661", " 7", "999"])
+    def test_a_header_that_is_no_length_of_the_json_is_refused(self, length: str) -> None:
+        with pytest.raises(RequestError, match="inference-header-content-length must be the length"):
+            oip.decode_request(self.body()[0], SIGNATURE, length)
+
+    def test_a_header_that_cuts_the_json_is_refused(self) -> None:
+        body, length = self.body()
+        for wrong in (int(length) - 1, int(length) + 1, 0):
+            with pytest.raises(RequestError, match=r"not JSON|empty"):
+                oip.decode_request(body, SIGNATURE, str(wrong))
+
+    def test_binary_data_without_the_header_is_refused(self) -> None:
+        body, length = self.body()
+        with pytest.raises(RequestError, match="needs the header inference-header-content-length"):
+            oip.decode_request(body[: int(length)], SIGNATURE)
+
+    @pytest.mark.parametrize(
+        ("parameters", "outputs", "binary"),
+        [
+            ({}, None, set()),
+            ({"binary_data_output": True}, None, {"label", "score"}),
+            ({}, [{"name": "score", "parameters": {"binary_data": True}}, {"name": "label"}], {"score"}),
+            (
+                {"binary_data_output": True},
+                [{"name": "score", "parameters": {"binary_data": False}}, {"name": "label"}],
+                {"label"},
+            ),
+        ],
+    )
+    def test_a_request_says_which_outputs_it_wants_as_binary_data(
+        self, parameters: dict[str, Any], outputs: Any, binary: set[str]
+    ) -> None:
+        document = {"inputs": REQUEST["inputs"], "parameters": parameters, "outputs": outputs}
+        assert oip.request_from(document, SIGNATURE).binary == binary
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"parameters": {"binary_data_output": 1}},
+            {"outputs": [{"name": "score", "parameters": {"binary_data": "y"}}]},
+        ],
+    )
+    def test_a_wish_that_is_no_boolean_is_refused(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(RequestError, match=r"the parameter binary_data\w* must be true or false"):
+            oip.request_from({"inputs": REQUEST["inputs"], **changes}, SIGNATURE)
+
+    def test_a_response_with_binary_data(self) -> None:
+        score = np.array([[0.5, np.nan]], np.float32)
+        outputs = {"score": score, "label": np.array([7])}
+        body, length = oip.encode_response(
+            oip.InferResponse("digits", "v1", outputs, binary=frozenset({"score"})), SIGNATURE
+        )
+        assert length is not None
+        tensors = orjson.loads(body[:length])["outputs"]
+        assert tensors == [
+            {"name": "score", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}},
+            {"name": "label", "datatype": "INT64", "shape": [1], "data": [7]},
+        ]
+        assert body[length:] == score.tobytes()
+
+    @settings(max_examples=500)
+    @given(at=st.integers(0, 250), noise=st.binary(max_size=6), length=st.integers(0, 260))
+    def test_any_bytes_and_any_length_are_taken_or_refused(self, at: int, noise: bytes, length: int) -> None:
+        body = self.body()[0]
+        outcome(body[:at] + noise + body[at + len(noise) :], str(length))
+        outcome(body[:at] + noise + body[at + len(noise) :], self.body()[1])

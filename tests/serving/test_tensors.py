@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from serving.errors import InferenceFailed, RequestError
-from serving.tensors import DATATYPES, Array, TensorSpec, from_json, to_json
+from serving.errors import RequestError
+from serving.tensors import DATATYPES, Array, TensorSpec, from_binary, from_json, to_binary, to_json
 
 NUMERIC = [name for name in DATATYPES if name != "BYTES"]
 INTEGERS = [name for name in DATATYPES if "INT" in name]
@@ -152,16 +152,70 @@ def test_a_scalar_is_one_value_in_an_array() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_an_output_that_json_cannot_carry_is_an_error_and_not_null(value: float) -> None:
-    with pytest.raises(InferenceFailed, match="not finite"):
+def test_an_output_that_json_cannot_carry_is_refused_and_not_null(value: float) -> None:
+    with pytest.raises(RequestError, match=r"not finite .* ask for it with the parameter binary_data"):
         to_json(spec("FP32", -1), np.array([1, value], np.float32))
 
 
-def test_output_bytes_that_are_not_text_are_an_error() -> None:
-    with pytest.raises(InferenceFailed, match="not UTF-8"):
+def test_output_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(RequestError, match="no text: ask for it with the parameter binary_data"):
         to_json(spec("BYTES", -1), np.array([b"\xff"], object))
 
 
 def test_an_output_that_is_not_contiguous_is_encoded_in_row_major_order() -> None:
     transposed = np.arange(6, dtype=np.float32).reshape(2, 3).T
     assert to_json(spec("FP32", -1, -1), transposed)["data"].tolist() == [0, 3, 1, 4, 2, 5]
+    assert np.frombuffer(to_binary(transposed), "<f4").tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_binary_data_is_little_endian_whatever_the_array_is() -> None:
+    assert to_binary(np.array([1], ">i4")) == b"\1\0\0\0"
+
+
+@pytest.mark.parametrize("datatype", NUMERIC)
+@given(data=st.data())
+def test_every_numeric_value_survives_a_binary_round_trip(datatype: str, data: st.DataObject) -> None:
+    dtype = DATATYPES[datatype]
+    array = data.draw(hnp.arrays(dtype, hnp.array_shapes(max_dims=3, max_side=4)))
+    read = from_binary(spec(datatype, *[-1] * array.ndim), array.shape, to_binary(array))
+    assert read.dtype == dtype
+    np.testing.assert_array_equal(read, array)  # NaN is equal to NaN here
+
+
+@given(st.lists(st.binary(max_size=9), min_size=1, max_size=6))
+def test_bytes_survive_a_binary_round_trip(values: list[bytes]) -> None:
+    array = np.empty(len(values), object)
+    array[:] = values
+    assert from_binary(spec("BYTES", -1), (len(values),), to_binary(array)).tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "data", "reason"),
+    [
+        ("FP32", (2,), bytes(7), "takes 8 bytes, data has 7"),
+        ("FP32", (2,), bytes(9), "takes 8 bytes, data has 9"),
+        ("INT64", (10**9, 10**9), bytes(8), "data has 8"),
+        ("BOOL", (2,), b"\0\2", "BOOL takes bytes of 0 or 1"),
+        ("BYTES", (2,), b"\1\0\0\0a", "takes 2 elements, data has fewer"),
+        ("BYTES", (1,), b"\1\0\0\0a\0\0\0\0", "takes 1 elements"),
+        ("BYTES", (1,), b"\1\0\0\0a\0", "element 1 is longer than the data"),
+        ("BYTES", (1,), b"\2\0\0\0a", "element 0 is longer than the data"),
+        ("BYTES", (1,), b"\xff\xff\xff\xffa", "element 0 is longer than the data"),
+        ("BYTES", (1,), b"\0", "element 0 is longer than the data"),
+        ("BYTES", (10**9,), b"", "data has fewer"),
+    ],
+)
+def test_binary_data_that_does_not_fill_the_shape_is_refused(
+    datatype: str, shape: tuple[int, ...], data: bytes, reason: str
+) -> None:
+    with pytest.raises(RequestError, match=reason):
+        from_binary(spec(datatype, *shape), shape, data)
+
+
+@given(st.binary(max_size=40), st.sampled_from(list(DATATYPES)), st.integers(1, 12))
+def test_any_bytes_fill_the_shape_or_are_refused(data: bytes, datatype: str, count: int) -> None:
+    try:
+        read = from_binary(spec(datatype, -1), (count,), data)
+    except RequestError:
+        return
+    assert to_binary(read) == data

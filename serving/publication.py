@@ -1,0 +1,102 @@
+"""Publishing: a folder with a model and its manifest becomes a version in the models bucket.
+
+A version exists once its manifest does, and never changes after: it can be published again with the same
+bytes only, which also puts right what an interruption left.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from serving import golden
+from serving.errors import ModelNotFound, ModelRefused, ServingError
+from serving.manifest import FILE_NAME, Manifest
+from serving.store import MAX_MANIFEST_BYTES, read_manifest, read_model
+
+
+class DeliveryRefused(Exception):
+    """The version does not go live; the text says why."""
+
+
+def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
+    """Put a version into the bucket, its manifest last. The same bytes again change nothing.
+
+    Raises DeliveryRefused when the folder is not what its manifest says, or the version exists with other
+    bytes.
+    """
+    manifest, document = _read_folder(folder)
+    what = f"{manifest.name} {manifest.version}"
+    key = manifest.prefix + FILE_NAME
+    existing = _get(s3, bucket, key)
+    if existing == document and _holds(s3, bucket, manifest):
+        return manifest
+    if existing in (None, document):
+        # Without its manifest, or with another file than it says, the version was left by a publish that was
+        # interrupted: the manifest says which bytes belong there.
+        with (folder / manifest.file).open("rb") as file:
+            s3.put_object(Bucket=bucket, Key=manifest.prefix + manifest.file, Body=file)
+        try:
+            s3.put_object(
+                Bucket=bucket, Key=key, Body=document, ContentType="application/json", IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            existing = _get(s3, bucket, key)  # ours already, or of another publisher who was faster
+    if existing not in (None, document):
+        raise DeliveryRefused(f"{what} exists with other bytes; a version never changes: publish a new one")
+    return verify(s3, bucket, manifest.name, manifest.version)
+
+
+def verify(s3: Any, bucket: str, name: str, version: str) -> Manifest:
+    """The manifest of a version whose file is in the bucket with the size and digest that it states."""
+    try:
+        manifest = read_manifest(s3, bucket, name, version)
+        read_model(s3, bucket, manifest)
+    except (ModelRefused, ModelNotFound) as error:
+        raise DeliveryRefused(str(error)) from error
+    return manifest
+
+
+def _read_folder(folder: Path) -> tuple[Manifest, bytes]:
+    """A folder's manifest and its bytes, once the file beside it and its golden requests are known to fit."""
+    path = folder / FILE_NAME
+    if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DeliveryRefused(f"{path} must be a manifest of {MAX_MANIFEST_BYTES} bytes at most")
+    document = path.read_bytes()
+    try:
+        manifest = Manifest.parse(document)
+        for request in manifest.golden:
+            golden.decode(request, manifest.signature)
+    except ServingError as error:
+        raise DeliveryRefused(f"{path}: {error}") from error
+    model = folder / manifest.file
+    if not model.is_file():
+        raise DeliveryRefused(f"{model} is missing; the manifest names it")
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if (model.stat().st_size, digest) != (manifest.size, manifest.sha256):
+        raise DeliveryRefused(
+            f"{model} has {model.stat().st_size} bytes and sha256 {digest}; "
+            f"the manifest says {manifest.size} and {manifest.sha256}"
+        )
+    return manifest, document
+
+
+def _holds(s3: Any, bucket: str, manifest: Manifest) -> bool:
+    try:
+        read_model(s3, bucket, manifest)
+    except (ModelRefused, ModelNotFound):
+        return False
+    return True
+
+
+def _get(s3: Any, bucket: str, key: str) -> bytes | None:
+    try:
+        return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        raise

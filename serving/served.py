@@ -1,0 +1,51 @@
+"""The one model version that a front serves, and what is known about it while it is not there."""
+
+import logging
+from collections.abc import Callable
+
+from serving.errors import ModelNotFound, ModelUnavailable, ServingError
+from serving.runtime import Model
+
+logger = logging.getLogger(__name__)
+
+
+class ServedModel:
+    """One version of one model, brought by `load_model`, which may fail now and work later.
+
+    A failure is kept as the reason that clients get, so that neither a storage that is away nor a bad file
+    makes the process restart without end. Another version of the same model is not served even where storage
+    has it: only a delivery decides what goes live.
+    """
+
+    def __init__(self, name: str, version: str, load_model: Callable[[], Model]) -> None:
+        self.name = name
+        self.version = version
+        self._load_model = load_model
+        self._model: Model | None = None
+        self._failure: ServingError = ModelUnavailable(f"{name} {version} is being loaded")
+
+    @property
+    def loaded(self) -> bool:
+        """Whether requests can be answered."""
+        return self._model is not None
+
+    def load(self) -> None:
+        """Load the model unless it is loaded; keep and log the reason where that fails."""
+        if self._model is not None:
+            return
+        try:
+            self._model = self._load_model()
+        except ServingError as error:
+            logger.error("%s %s is not loaded: %s", self.name, self.version, error)
+            # It is configured here: that it is missing is not the fault of a request.
+            self._failure = ModelUnavailable(str(error)) if isinstance(error, ModelNotFound) else error
+
+    def get(self, name: str, version: str | None) -> Model:
+        """The model, when it is the one that is asked for. Raises ModelNotFound, or why it is not loaded."""
+        if name != self.name:
+            raise ModelNotFound(f"no such model here; this serves {self.name}")
+        if version not in (None, self.version):
+            raise ModelNotFound(f"no such version is live; {self.name} serves {self.version}")
+        if self._model is None:
+            raise self._failure.with_traceback(None)  # raised many times, it would grow with each
+        return self._model
