@@ -1,6 +1,7 @@
 """Runs the Pulumi engine for one stack, shows what it does, and says what came of it."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -60,6 +61,8 @@ class Engine:
             return
         self._workspace.write_config(self._env, self._mode)
         project = self._workspace.project(self._env, self._mode)
+        if self._mode == "local":
+            _restore_torn_state(self._workspace.backend(self._env, self._mode))
         stacks = json.loads(self.command("-C", str(project), "stack", "ls", "--json"))
         if not any(stack["name"] == self._env for stack in stacks):
             self.command("-C", str(project), "stack", "init", self._env)
@@ -179,6 +182,29 @@ class Engine:
             elif summary := event.get("summaryEvent"):
                 outcome.changes = summary.get("resourceChanges") or {}
         return outcome
+
+
+def _restore_torn_state(backend: Path) -> None:
+    """Put the engine's own backup in the place of a state file that a kill left half-written.
+
+    The backup is one step older: what that step made is found by the plug-in's journal of creations.
+    """
+    for path in [*(backend / ".pulumi").rglob("*.json"), *(backend / ".pulumi").rglob("*.attrs")]:
+        if _is_whole(path):
+            continue
+        backup = path.with_name(f"{path.name}.bak")
+        if path.suffix == ".json" and backup.exists() and _is_whole(backup):
+            shutil.copy(backup, path)
+        else:
+            path.unlink()  # attributes do not matter; a state with no backup was torn when it was first written
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def _events(path: Path, process: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:

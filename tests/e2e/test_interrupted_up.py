@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,16 +35,19 @@ def test_a_killed_up_is_finished_by_the_next(tmp_path: Path) -> None:
     def killed_after(created: int) -> None:
         """Start `up`, and kill it when so many resources have been made."""
         events.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [*command, "up"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        said = tmp_path / "said"
+        with said.open("w") as output:
+            process = subprocess.Popen(
+                [*command, "up"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
         while process.poll() is None:
             made = events.read_text().count('"resOutputsEvent"') if events.exists() else 0
             if made >= created:
                 kill_all(folder)
                 process.wait()
                 return
-        pytest.fail(f"up ended before {created} resources were made")
+            time.sleep(0.02)
+        pytest.fail(f"up ended before {created} resources were made:\n{said.read_text()}")
 
     try:
         for created in (1, 25, 40):
