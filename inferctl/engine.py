@@ -196,7 +196,7 @@ def _restore_torn_state(backend: Path) -> None:
         if path.suffix == ".json" and backup.exists() and _is_whole(backup):
             shutil.copy(backup, path)
         else:
-            path.unlink()  # attributes do not matter; a state with no backup was torn when it was first written
+            path.unlink()  # attributes do not matter, and without a backup there was no state yet
 
 
 def _is_whole(path: Path) -> bool:
