@@ -316,6 +316,14 @@ def test_administration_is_closed(shared: Endpoints, method: str, path: str) -> 
     assert _status_of(shared.ministack + path, method) == 403
 
 
+def test_a_proxy_of_the_user_is_not_asked_for_loopback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    run.start()
+    run.emulator.checkpoint()
+
+
 def test_a_kept_port_taken_by_a_stranger_is_left_to_it(run: Run) -> None:
     taken = int(run.start().ministack.rsplit(":", 1)[1])
     run.emulator.stop()
@@ -401,7 +409,7 @@ def test_the_stale_pid_of_another_process_is_not_touched(run: Run) -> None:
 
 
 def test_an_emulator_that_hangs_is_killed_on_stop(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_aws.emulator.STOP_SECONDS", 1)
+    monkeypatch.setattr("local_aws.emulator_process.STOP_SECONDS", 1)
     run.start()
     frozen = run.pids()["ministack"]
     os.kill(frozen, signal.SIGSTOP)
