@@ -1,24 +1,29 @@
-"""The program of every environment, run once in a session."""
+"""Deployments that several tests look at, each made once in a session."""
 
 from collections.abc import Callable
 from functools import cache
 
 import pytest
 
-from environments import loader
-from tests.components.programs import program
+from tests.components.deployments import DEPLOYMENTS, PROGRAMS, deploy
 from tests.components.recorded import Recorded
 
-Programs = Callable[[str], Recorded]
+Deployed = Callable[[str], Recorded]
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
-    """Name of an environment -> what its program registers."""
-    return cache(lambda env: program(env, tmp_path_factory.mktemp(env)))
+def deployment_of(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """Name of a deployment -> what it registers."""
+    return cache(lambda which: deploy(which, tmp_path_factory.mktemp(which)))
 
 
-@pytest.fixture(params=loader.names())
-def env(request: pytest.FixtureRequest) -> str:
-    """Each environment in turn."""
-    return str(request.param)
+@pytest.fixture(params=DEPLOYMENTS)
+def deployment(request: pytest.FixtureRequest, deployment_of: Deployed) -> Recorded:
+    """Each deployment in turn."""
+    return deployment_of(request.param)
+
+
+@pytest.fixture(params=PROGRAMS)
+def whole_program(request: pytest.FixtureRequest, deployment_of: Deployed) -> Recorded:
+    """Each deployment of the whole program in turn."""
+    return deployment_of(request.param)

@@ -4,38 +4,47 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pulumi
 import pytest
 
 import components
-from components.build_project import BuildDefaults
-from components.images import Images, ImagesArgs
-from components.names import Names
-from components.packages import Package
-from components.tags import Tags
 from environments.docs import components as source
 from policies import taggable
-from tests.components.conftest import Programs
-from tests.components.programs import program
-from tests.components.recorded import STACK, Recorded, deployed
+from tests.components.conftest import Deployed
+from tests.components.deployments import DEPLOYMENTS
+from tests.components.recorded import STACK, Recorded, Resource
 
 # A token is part of every URN below it: changing one replaces resources unless an alias is left.
 TOKENS = {
     "inference-platform:account_baseline:AccountBaseline",
     "inference-platform:build_project:BuildProject",
+    "inference-platform:charts:Charts",
+    "inference-platform:cluster_addons:ClusterAddons",
+    "inference-platform:cluster_entry:ClusterEntry",
     "inference-platform:custom_domain:CustomDomain",
     "inference-platform:endpoints:Endpoints",
     "inference-platform:function:Function",
     "inference-platform:gateway:Gateway",
+    "inference-platform:gpu_backend:GpuBackend",
+    "inference-platform:gpu_cluster:GpuCluster",
     "inference-platform:identity:Identity",
     "inference-platform:image_cache:ImageCache",
     "inference-platform:images:Images",
+    "inference-platform:jobs_queue:JobsQueue",
+    "inference-platform:karpenter:Karpenter",
     "inference-platform:keys:Keys",
     "inference-platform:lambda_backend:LambdaBackend",
     "inference-platform:network:Network",
+    "inference-platform:network_policies:ModelNamespace",
+    "inference-platform:node_group:NodeGroup",
+    "inference-platform:node_pools:NodePools",
+    "inference-platform:node_role:NodeRole",
     "inference-platform:packages:Packages",
+    "inference-platform:pod_identity:PodIdentity",
+    "inference-platform:replica_scaler:ReplicaScaler",
+    "inference-platform:router:Router",
     "inference-platform:storage:SecureBucket",
     "inference-platform:storage:Storage",
     "inference-platform:web_acl:WebAcl",
@@ -57,6 +66,10 @@ def public_classes() -> list[type]:
         and found.__module__ == getattr(module, "__name__", None)
         and not name.startswith("_")
     ]
+
+
+def components_of(recorded: Recorded) -> list[Resource]:
+    return [resource for resource in recorded.resources if resource.type.startswith("inference-platform:")]
 
 
 COMPONENTS = [found for found in public_classes() if issubclass(found, pulumi.ComponentResource)]
@@ -107,88 +120,37 @@ def test_every_argument_says_what_it_means(name: str) -> None:
     assert not silent, f"components/{SOURCE[name].module}.py: {name} says nothing of {', '.join(silent)}"
 
 
-def images_with_builds() -> None:
-    builds = BuildDefaults(
-        names=Names(
-            platform="inference-platform", environment="dev", account_id="111111111111", region="us-east-1"
-        ),
-        tags=Tags(platform="inference-platform", environment="dev", owner="team", cost_center="ml"),
-        data_key_arn="arn:aws:kms:us-east-1:111111111111:key/data",
-        logs_key_arn="arn:aws:kms:us-east-1:111111111111:key/logs",
-    )
-    package = Package(
-        bucket=pulumi.Output.from_input("bucket"), key=pulumi.Output.from_input("key"), sha256_base64="AAAA"
-    )
-    Images("images", ImagesArgs(builds=builds, model_server_source=package))
-
-
-# Settings that no environment has, so that every component stands in one deployment at least.
-EVERYTHING = {
-    "domain": {"name": "inference.example.com", "zone_id": "Z123"},
-    "network": {"nat": "none", "interface_endpoints": ["ecr.api", "sts"]},
-    "images": {"cached_images": {"arm64": ["quay.io/a/b:1"]}, "registry_scanning": "ENHANCED"},
-    "models": {"digits": {"provisioned_concurrency": 2}},
-}
-
-
-@pytest.fixture(scope="module")
-def deployment(programs: Programs, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recorded]:
-    def made(which: str) -> Recorded:
-        match which:
-            case "everything":
-                return program("prod", tmp_path_factory.mktemp(which), EVERYTHING)
-            case "builds":
-                return deployed(images_with_builds)
-        return programs(which)
-
-    known: dict[str, Recorded] = {}
-    return lambda which: known.setdefault(which, known.get(which) or made(which))
-
-
-DEPLOYMENTS = ["local", "dev", "stage", "prod", "everything", "builds"]
-
-
-def test_every_component_is_deployed_here(deployment: Callable[[str], Recorded]) -> None:
-    types = {resource.type for which in DEPLOYMENTS for resource in deployment(which).resources}
+def test_every_component_is_deployed_here(deployment_of: Deployed) -> None:
+    types = {resource.type for which in DEPLOYMENTS for resource in deployment_of(which).resources}
     assert {type_ for type_ in types if type_.startswith("inference-platform:")} == TOKENS
 
 
-@pytest.mark.parametrize("which", DEPLOYMENTS)
-def test_every_resource_belongs_to_a_component(deployment: Callable[[str], Recorded], which: str) -> None:
-    resources = deployment(which).resources
-    below_stack = {resource.urn for resource in resources if f"::{STACK}$" in resource.urn}
-    owners = {resource.urn for resource in resources if resource.type.startswith("inference-platform:")}
+def test_every_resource_belongs_to_a_component(deployment: Recorded) -> None:
+    owners = {component.urn for component in components_of(deployment)}
+    resources = [r for r in deployment.resources if r.urn not in owners and r.type != "pulumi:providers:aws"]
     assert resources
     for resource in resources:
-        if resource.type.startswith("inference-platform:") or resource.type == "pulumi:providers:aws":
-            continue
         assert resource.parent in owners, resource.urn
-        assert resource.urn not in below_stack
+        assert f"::{STACK}$" not in resource.urn
 
 
-@pytest.mark.parametrize("which", DEPLOYMENTS)
-def test_every_component_registers_its_outputs(deployment: Callable[[str], Recorded], which: str) -> None:
-    recorded = deployment(which)
-    components_ = [r.urn for r in recorded.resources if r.type.startswith("inference-platform:")]
-    assert components_
-    assert [urn for urn in components_ if urn not in recorded.finished] == []
+def test_every_component_registers_its_outputs(deployment: Recorded) -> None:
+    made = components_of(deployment)
+    assert made
+    assert [component.urn for component in made if component.urn not in deployment.finished] == []
 
 
-@pytest.mark.parametrize("which", DEPLOYMENTS)
-def test_logical_names_begin_with_the_parents(deployment: Callable[[str], Recorded], which: str) -> None:
-    recorded = deployment(which)
-    owners = {r.urn: r.name for r in recorded.resources if r.type.startswith("inference-platform:")}
-    for resource in recorded.resources:
-        if resource.parent in owners and not resource.type.startswith("inference-platform:"):
-            assert resource.name.startswith(f"{owners[resource.parent]}-"), resource.urn
+def test_logical_names_begin_with_the_parents(deployment: Recorded) -> None:
+    owners = {component.urn: component for component in components_of(deployment)}
+    for resource in deployment.resources:
+        if resource.parent in owners and resource.urn not in owners:
+            owner = owners[resource.parent].name
+            assert resource.name == owner or resource.name.startswith(f"{owner}-"), resource.urn
 
 
-@pytest.mark.parametrize("which", DEPLOYMENTS)
-def test_every_taggable_resource_carries_the_five_tags(
-    deployment: Callable[[str], Recorded], which: str
-) -> None:
+def test_every_taggable_resource_carries_the_five_tags(deployment: Recorded) -> None:
     types = taggable.types()
-    tagged = [resource for resource in deployment(which).resources if resource.type in types]
+    tagged = [resource for resource in deployment.resources if resource.type in types]
     assert tagged
     for resource in tagged:
         tags = resource.inputs.get("tags") or {}
@@ -196,13 +158,9 @@ def test_every_taggable_resource_carries_the_five_tags(
         assert all(tags.values()), resource.urn
 
 
-@pytest.mark.parametrize("which", [which for which in DEPLOYMENTS if which != "builds"])
-def test_every_resource_is_made_by_the_provider_that_knows_its_account(
-    deployment: Callable[[str], Recorded], which: str
-) -> None:
-    recorded = deployment(which)
-    provider = recorded.one("pulumi:providers:aws")
+def test_every_resource_is_made_by_the_provider_that_knows_its_account(whole_program: Recorded) -> None:
+    provider = whole_program.one("pulumi:providers:aws")
     assert provider.inputs["allowedAccountIds"]
-    for resource in recorded.resources:
+    for resource in whole_program.resources:
         if resource.type.startswith("aws:"):
             assert resource.provider.startswith(provider.urn), resource.urn

@@ -1,0 +1,48 @@
+"""The deployments that tests of all components look at: every environment, and what none of them has."""
+
+from pathlib import Path
+
+from components.build_project import BuildDefaults, BuildNetwork
+from components.images import Images, ImagesArgs
+from environments import loader
+from tests.components import gpu_programs
+from tests.components.platform_args import DATA_KEY, LOGS_KEY, NAMES, TAGS, package
+from tests.components.programs import program
+from tests.components.recorded import Recorded, deployed
+
+# Settings that no environment has.
+_EVERYTHING = {
+    "domain": {"name": "inference.example.com", "zone_id": "Z123"},
+    "network": {"nat": "none", "interface_endpoints": ["ecr.api", "sts"]},
+    "images": {"cached_images": {"arm64": ["quay.io/a/b:1"]}, "registry_scanning": "ENHANCED"},
+    "models": {"digits": {"provisioned_concurrency": 2}},
+}
+
+PROGRAMS = [*loader.names(), "everything"]
+DEPLOYMENTS = [*PROGRAMS, "builds", "gpu"]
+
+
+def deploy(which: str, folder: Path) -> Recorded:
+    """What one of `DEPLOYMENTS` registers.
+
+    Args:
+        folder: an empty one for function packages.
+    """
+    match which:
+        case "everything":
+            return program("prod", folder, _EVERYTHING)
+        case "builds":
+            return deployed(_builds)
+        case "gpu":
+            return gpu_programs.built()
+    return program(which, folder)
+
+
+def _builds() -> None:
+    defaults = BuildDefaults(names=NAMES, tags=TAGS, data_key_arn=DATA_KEY, logs_key_arn=LOGS_KEY)
+    args = ImagesArgs(
+        builds=defaults,
+        model_server_source=package("model-server-image"),
+        build_network=BuildNetwork(vpc_id="vpc-1", subnet_ids=["subnet-1"]),
+    )
+    Images("images", args)
