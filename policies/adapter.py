@@ -140,10 +140,10 @@ class Pack:
         found = list(findings)
         if not found or self._is_waived(rule, resource):
             return []
-        if violations := [finding.message for finding in found if not finding.undecided]:
+        if violations := dict.fromkeys(finding.message for finding in found if not finding.undecided):
             what = "; ".join(violations)
             report(f"{resource.name}: {what}\nwhy: {rule.why}\nfix: {rule.fix}", resource.urn)
-        undecided = [finding.message for finding in found if finding.undecided]
+        undecided = dict.fromkeys(finding.message for finding in found if finding.undecided)
         return [f"{resource.name}: {message}; undecided until up" for message in undecided]
 
     def _is_waived(self, rule: Rule, resource: Resource) -> bool:

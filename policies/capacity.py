@@ -63,8 +63,10 @@ def instance_types(resource: Resource) -> Iterator[tuple[str, Any]]:
             yield from _named_or_required(override)
     elif resource.type == NODE_POOL:
         yield from _pool_types(resource)
-    else:
+    elif resource.type == LAUNCH_TEMPLATE:
         yield from _named_or_required(resource.part)
+    elif resource.has("instanceType"):
+        yield "instanceType", resource.part.value["instanceType"]
 
 
 def _named_or_required(part: Part) -> Iterator[tuple[str, Any]]:

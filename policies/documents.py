@@ -79,10 +79,12 @@ class Statement:
         return any(_matches(pattern, action) for pattern in self.actions)
 
     def on_everything(self) -> bool:
-        """Whether it applies to all resources (or all but some)."""
-        return bool(self.not_resources) or any(
-            resource in ("*", "arn:aws:*") or not resource.strip("*:") for resource in self.resources
-        )
+        """Whether it applies to all resources, all but some, or all buckets (their ARNs have no account)."""
+        return bool(self.not_resources) or any(map(_is_everything, self.resources))
+
+
+def _is_everything(resource: str) -> bool:
+    return not resource.removeprefix("arn:aws:s3:").removeprefix("arn:aws:").strip("*:/")
 
 
 def statements(part: Part | Resource, path: str) -> Sequence[Statement]:
@@ -137,7 +139,8 @@ def openapi(part: Part | Resource, path: str) -> Mapping[str, Any]:
         try:
             content = json.loads(content) if content.lstrip().startswith("{") else yaml.safe_load(content)
         except (ValueError, yaml.YAMLError) as error:
-            raise NotADocument(f"`{part.where(path)}` is neither JSON nor YAML: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise NotADocument(f"`{part.where(path)}` is neither JSON nor YAML: {reason}") from error
     if content is None:
         return {}
     if not isinstance(content, Mapping):

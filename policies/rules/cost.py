@@ -22,10 +22,9 @@ _TAGS = {
 def _tags(resource: Resource) -> Mapping[str, Any]:
     """The resource's own tags over its provider's; `tagsAll` is both, where the provider has merged them."""
     if resource.type == _GROUP:
-        own = {part.get("key"): part.value.get("value") for part in resource.parts("tags")}
-    else:
-        own = resource.get("tags", {})
-    return {**resource.provider.get("defaultTags.tags", {}), **resource.get("tagsAll", {}), **own}
+        return {part.get("key"): part.value.get("value") for part in resource.parts("tags")}
+    defaults = resource.provider.get("defaultTags.tags", {})
+    return {**defaults, **resource.get("tagsAll", {}), **resource.get("tags", {})}
 
 
 def _fill_in(resource: Resource, settings: Settings) -> Iterator[Mapping[str, Any]]:

@@ -1,6 +1,7 @@
 """The cluster's network: between pods, from nodes to the internet, and into nodes."""
 
 import json
+from collections.abc import Mapping
 
 from policies.capacity import NODE_CLASS, NODE_GROUP
 from policies.resources import Resource, Stack, Undecided
@@ -79,7 +80,7 @@ def _placed_in(resource: Resource, subnet: Resource) -> bool:
     if resource.type == NODE_CLASS:
         tags = subnet.get("tags", {})
         return any(
-            part.has("tags") and all(tags.get(key) in (value, "*") for key, value in part.get("tags").items())
+            part.has("tags") and all(_tagged(tags, key, value) for key, value in part.get("tags").items())
             for part in resource.parts("spec.subnetSelectorTerms")
         )
     prop = "subnetIds" if resource.type == NODE_GROUP else "vpcConfig.subnetIds"
@@ -87,6 +88,10 @@ def _placed_in(resource: Resource, subnet: Resource) -> bool:
     if placed is None:
         raise Undecided(prop)
     return placed
+
+
+def _tagged(tags: Mapping[str, str], key: str, value: str) -> bool:
+    return key in tags if value == "*" else tags.get(key) == value
 
 
 def _public(subnet: Resource, stack: Stack) -> str:

@@ -12,7 +12,6 @@ from policies.rule import (
     Findings,
     Sample,
     Settings,
-    between,
     expect,
     is_set,
     is_true,
@@ -79,9 +78,7 @@ def deletion_window(key: Resource, settings: Settings) -> Findings:
     """30 days is KMS's own default."""
     least = settings["minDays"]
     window = "deletionWindowInDays"
-    yield from expect(
-        key, window, lambda days: between(least, 30)(30 if days is None else days), f"{least} to 30"
-    )
+    yield from expect(key, window, lambda days: days is None or days >= least, f"{least} days or more")
     bypass = "bypassPolicyLockoutSafetyCheck"
     yield from expect(key, bypass, lambda value: value is not True, "false")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from policies.resources import UNKNOWN, Part, Resource
+from policies.resources import UNKNOWN, Part, Resource, Undecided
 from policies.rule import Finding, Findings, Settings, is_set, resource_rule
 
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
@@ -40,10 +40,18 @@ def traffic(resource: Resource, direction: str) -> Iterator[Traffic]:
     for part in _rules(resource, direction):
         yield Traffic(
             part,
-            [cidr for name in cidrs for cidr in part.items(name)],
+            _networks(part, cidrs),
             part.get("ipProtocol" if standalone else "protocol"),
             (part.get("fromPort", "all"), part.get("toPort", "all")),
         )
+
+
+def _networks(part: Part, names: Sequence[str]) -> Sequence[Any]:
+    """One that is unknown must not hide the next rule."""
+    try:
+        return [cidr for name in names for cidr in part.items(name)]
+    except Undecided:
+        return [UNKNOWN]
 
 
 def _rules(resource: Resource, direction: str) -> Iterator[Part]:
