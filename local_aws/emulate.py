@@ -8,7 +8,7 @@ from typing import Any
 import jmespath  # type: ignore[import-untyped]
 
 from local_aws.journal import Creation, Journal
-from local_aws.members import DoesNotFit, from_members, member_of, settled, to_members
+from local_aws.members import DoesNotFit, Names, from_members, settled, to_members
 from local_aws.operations import CallFailed, Operations, input_shape
 from local_aws.provider import PartlyCreated, Refused, State, name_of, top_level, type_of
 from local_aws.sdk_types import ResourceType
@@ -46,13 +46,14 @@ def _carries(table: Type, call: Call | Step, properties: Iterable[str]) -> froze
     """Those of the properties that a call takes. What `prepare` reads cannot be told, so that a put with it
     takes all, and the table says which ones a create with it takes (`replace`)."""
     if isinstance(call, Step) or call.on:
-        return frozenset(call.on)
+        return call.on
     if call is table.put and table.prepare:
         return frozenset(properties) - _LOCAL
     outer = input_shape(table.service, call.operation)
-    shapes = (outer, _inner(outer, call.wrap))
-    taken = frozenset(p for p in properties if any(member_of(p, shape, table.renames) for shape in shapes))
-    return taken | frozenset(_PLACEHOLDER.findall(str(call.fixed))) & frozenset(properties)
+    taken = table.names.members(properties, outer.members) | table.names.members(
+        properties, _inner(outer, call.wrap).members
+    )
+    return frozenset(taken) | frozenset(_PLACEHOLDER.findall(str(call.fixed))) & frozenset(properties)
 
 
 def _address(table: Type, properties: Iterable[str]) -> frozenset[str]:
@@ -61,11 +62,10 @@ def _address(table: Type, properties: Iterable[str]) -> frozenset[str]:
     if finder is None:
         return frozenset()
     shape = input_shape(table.service, finder.operation)
-    required = set(shape.required_members) if shape else set()
-    named = set(_PLACEHOLDER.findall(finder.result + str(finder.fixed)))
-    return frozenset(
-        p for p in properties if p in named or (shape and member_of(p, shape, table.renames) in required)
-    )
+    required = [name for name in shape.required_members if name not in finder.fixed] if shape else []
+    members = table.names.members(properties, required)
+    named = frozenset(_PLACEHOLDER.findall(finder.result + str(finder.fixed)))
+    return frozenset(members) | named & frozenset(properties)
 
 
 def updatable(kind: ResourceType, table: Type) -> frozenset[str]:
@@ -112,7 +112,7 @@ class Emulation:
                 raise Refused(f"creating {_label(urn)}: {error}") from error
             return self._complete(urn, kind, table, inputs, Creation(urn, name, id), {}, adopted=True)
         made = jmespath.search(table.made, response) if table.made else response or {}
-        told = from_members(made, kind, table.renames)
+        told = from_members(made, kind, table.names)
         creation = Creation(urn, name, str(filled(table.id, scope | made | told)))
         return self._complete(urn, kind, table, inputs, creation, made, adopted=False)
 
@@ -128,12 +128,17 @@ class Emulation:
     ) -> State:
         """The second half of a creation: everything that `create` itself does not take."""
         self._journal.note(creation)
-        bare, told = plain(inputs), from_members(made, kind, table.renames)
+        bare, told = plain(inputs), from_members(made, kind, table.names)
         scope = self._scope(told | bare, creation.id)
         try:
+            if adopted:  # an update may need what only a read tells, such as WAF's lock token
+                scope = self._scope((self._find(kind, table, scope, creation.id) or {}) | scope, creation.id)
             self._apply(kind, table, scope, bare, {}, (*table.then, *(table.update if adopted else ())))
             create = table.create or table.put
-            if adopted or not (create and "tags" in _carries(table, create, ["tags"])):
+            tags = create and table.names.members(
+                ["tags"], input_shape(table.service, create.operation).members
+            )
+            if adopted or not tags:
                 self._retag(table, scope, {}, bare.get("tags") or {})
             found = self._find(kind, table, scope, creation.id)
             if found is None:
@@ -202,7 +207,7 @@ class Emulation:
                 continue
             if isinstance(call, Step):
                 call.act(self._run(table), scope, old)
-            elif call.off and not inputs.get(call.on[0]):
+            elif call.off and not any(inputs.get(name) for name in call.on):
                 self._call(table, Call(operation=call.off), {}, scope)
             else:
                 self._call(table, call, table.prepare(inputs) if table.prepare else inputs, scope)
@@ -213,11 +218,11 @@ class Emulation:
         actual = self._ask(table, table.read, scope) if table.read else {}
         if actual is None:
             return None
-        found = from_members(actual if isinstance(actual, dict) else {}, kind, table.renames)
+        found = from_members(actual if isinstance(actual, dict) else {}, kind, table.names)
         for name, call in table.facts.items():
             fact = self._ask(table, call, scope)
             if fact is not None:
-                found |= from_members({name: fact}, kind, {name: name})
+                found |= from_members({name: fact}, kind, Names("", {}))
         for name, template in table.outputs.items():
             found[name] = filled(template, scope | found)
         return {name: value for name, value in found.items() if name not in table.unread}
@@ -268,14 +273,14 @@ class Emulation:
         if call.on:
             properties = {name: value for name, value in properties.items() if name in call.on}
         try:
-            parameters = to_members(properties, shape, table.renames) if shape else {}
+            parameters = to_members(properties, shape, table.names) if shape else {}
             if call.wrap:
-                inner = to_members(properties, _inner(shape, call.wrap), table.renames)
+                inner = to_members(properties, _inner(shape, call.wrap), table.names)
                 _put(parameters, call.wrap.split("."), inner)
-            for name, value in scope.items():
-                member = member_of(name, shape, table.renames) if shape else None
-                if member in shape.required_members if shape else False:
-                    parameters.setdefault(member, to_members(value, shape.members[member], table.renames))
+            absent = [name for name in shape.required_members if name not in parameters] if shape else []
+            known = [name for name, value in scope.items() if value is not None]
+            for name, member in table.names.members(known, absent).items():
+                parameters[member] = to_members(scope[name], shape.members[member], table.names)
         except DoesNotFit as error:
             raise CallFailed(call.operation, "ParamValidation", str(error)) from error
         return self._operations.run(table.service, call.operation, **parameters | filled(call.fixed, scope))
@@ -286,7 +291,7 @@ class Emulation:
     def _scope(self, known: Props, id: str = "") -> Props:
         fixed = {"region": self._operations.region, "account": self._account}
         given = {"id": id} if id else {}
-        return fixed | {"endpoint": self._operations.endpoint} | known | given
+        return fixed | {"emulator": self._operations.endpoint} | known | given
 
 
 def _label(urn: str) -> str:

@@ -167,7 +167,7 @@ class Planner:
             if (name not in kind.inputs and not shape.optional) or name in kind.secrets:
                 outputs[name] = self._value(name, shape, kind, scope)
         for name, template in table.outputs.items() if table is not None else ():
-            if "{endpoint}" not in template:  # the embedded AWS's own address
+            if "{emulator}" not in template:  # the embedded AWS's own address
                 outputs[name] = filled(template, outputs | scope)
         outputs |= {"arn": scope["arn"]} if "arn" in kind.outputs else {}
         outputs |= {name: Secret(outputs[name]) for name in kind.secrets if name in outputs}

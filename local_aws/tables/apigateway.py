@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_aws import rest_api
-from local_aws.tables.form import Run, Step, Type, call
+from local_aws.tables.form import Run, Step, call, held, step
 from local_aws.values import Props
 
 # Property of a method setting -> where UpdateStage takes it.
@@ -22,10 +22,6 @@ _METHOD_SETTINGS = {
 }
 
 
-# Tags given at creation and tags given later are two things in the embedded AWS.
-_TAGS = frozenset({"tags"})
-
-
 def _patches(values: Mapping[str, Any]) -> list[Props]:
     """Patch operations for path -> value; None removes what is there."""
     return [
@@ -36,15 +32,20 @@ def _patches(values: Mapping[str, Any]) -> list[Props]:
     ]
 
 
-def _patch(operation: str, target: Mapping[str, str], paths: Mapping[str, str]) -> Step:
-    """A step that patches changed properties: `paths` is property -> path, `target` parameter -> property."""
+def _patch(operation: str, target: str, paths: str) -> Step:
+    """A step that patches changed properties: `paths` lists them, as `property=path` where the two differ,
+    and `target` the parameters, as `parameter=property`."""
+    at = {each.split("=")[0]: each.split("=")[-1] for each in paths.split()}
+    parameters = dict(each.split("=") for each in target.split())
 
     def act(run: Run, state: Props, old: Props) -> None:
-        changed = {path: state.get(name) for name, path in paths.items() if state.get(name) != old.get(name)}
-        parameters = {parameter: state[name] for parameter, name in target.items()}
-        run(operation, patchOperations=_patches(changed), **parameters)
+        changed = {
+            f"/{path}": state.get(name) for name, path in at.items() if state.get(name) != old.get(name)
+        }
+        given = {parameter: state[name] for parameter, name in parameters.items()}
+        run(operation, patchOperations=_patches(changed), **given)
 
-    return Step(act, on=tuple(paths))
+    return step(act, on=" ".join(at))
 
 
 def _document(inputs: Props) -> Props:
@@ -119,142 +120,48 @@ def _account(run: Run, account: Props, old: Props) -> None:
     run("update_account", patchOperations=_patches({"/cloudwatchRoleArn": account.get("cloudwatchRoleArn")}))
 
 
-TABLE = {
-    "aws:apigateway/restApi:RestApi": Type(
-        service="apigateway",
-        unread=_TAGS,
-        id="{customId}",
-        create=call("create_rest_api"),
-        then=(Step(_import, on=("body",)),),
-        update=(
-            _patch(
-                "update_rest_api",
-                {"restApiId": "id"},
-                {
-                    "name": "/name",
-                    "description": "/description",
-                    "policy": "/policy",
-                    "apiKeySource": "/apiKeySource",
-                    "disableExecuteApiEndpoint": "/disableExecuteApiEndpoint",
-                    "minimumCompressionSize": "/minimumCompressionSize",
-                },
-            ),
-        ),
-        read=call("get_rest_api"),
-        facts={"rootResourceId": call("get_resources", "items[?path=='/'].id | [0]")},
-        delete=call("delete_rest_api"),
-        prepare=_api,
-        renames={"id": "restApiId"},
-        outputs={
-            "arn": "arn:aws:apigateway:{region}::/restapis/{id}",
-            "executionArn": "arn:aws:execute-api:{region}:{account}:{id}",
-        },
-        local=frozenset({"putRestApiMode", "failOnWarnings", "parameters"}),
-    ),
-    "aws:apigateway/deployment:Deployment": Type(
-        service="apigateway",
-        id="{id}",
-        create=call("create_deployment"),
-        update=(
-            _patch(
-                "update_deployment",
-                {"restApiId": "restApi", "deploymentId": "id"},
-                {"description": "/description"},
-            ),
-        ),
-        read=call("get_deployment"),
-        delete=call("delete_deployment"),
-        renames={"restApi": "restApiId", "id": "deploymentId"},
-        replace=frozenset({"triggers"}),
-    ),
-    "aws:apigateway/stage:Stage": Type(
-        service="apigateway",
-        unread=_TAGS,
-        id="ags-{restApi}-{stageName}",
-        create=call("create_stage"),
-        then=(Step(_access_logs, on=("accessLogSettings",)),),
-        update=(
-            _patch(
-                "update_stage",
-                {"restApiId": "restApi", "stageName": "stageName"},
-                {
-                    "deployment": "/deploymentId",
-                    "description": "/description",
-                    "xrayTracingEnabled": "/tracingEnabled",
-                },
-            ),
-            Step(_variables, on=("variables",)),
-        ),
-        read=call("get_stage"),
-        delete=call("delete_stage"),
-        renames={
-            "restApi": "restApiId",
-            "deployment": "deploymentId",
-            "xrayTracingEnabled": "tracingEnabled",
-        },
-        outputs={
-            "arn": "arn:aws:apigateway:{region}::/restapis/{restApi}/stages/{stageName}",
-            "executionArn": "arn:aws:execute-api:{region}:{account}:{restApi}/{stageName}",
-            "invokeUrl": "{endpoint}/_aws/execute-api/{restApi}/{stageName}",
-        },
-    ),
-    "aws:apigateway/methodSettings:MethodSettings": Type(
-        service="apigateway",
-        id="{restApi}-{stageName}-{methodPath}",
-        then=(Step(_method_settings, on=("settings",)),),
-        read=call("get_stage", 'methodSettings."{methodPath}" && {settings: methodSettings."{methodPath}"}'),
-        clear=_drop_method_settings,
-        renames={"restApi": "restApiId"},
-    ),
-    "aws:apigateway/usagePlan:UsagePlan": Type(
-        service="apigateway",
-        unread=_TAGS,
-        id="{id}",
-        create=call("create_usage_plan"),
-        update=(
-            _patch(
-                "update_usage_plan", {"usagePlanId": "id"}, {"name": "/name", "description": "/description"}
-            ),
-            Step(_limits, on=("throttleSettings", "quotaSettings")),
-        ),
-        read=call("get_usage_plan"),
-        delete=call("delete_usage_plan"),
-        renames={
-            "id": "usagePlanId",
-            "throttleSettings": "throttle",
-            "quotaSettings": "quota",
-            "apiStages.stage": "stage",
-        },
-        outputs={"arn": "arn:aws:apigateway:{region}::/usageplans/{id}"},
-    ),
-    "aws:apigateway/apiKey:ApiKey": Type(
-        service="apigateway",
-        unread=_TAGS,
-        id="{id}",
-        create=call("create_api_key", enabled=True),
-        update=(
-            _patch(
-                "update_api_key",
-                {"apiKey": "id"},
-                {"name": "/name", "description": "/description", "enabled": "/enabled"},
-            ),
-        ),
-        read=call("get_api_key", includeValue=True),
-        delete=call("delete_api_key"),
-        renames={"id": "apiKey"},
-        outputs={"arn": "arn:aws:apigateway:{region}::/apikeys/{id}"},
-    ),
-    "aws:apigateway/usagePlanKey:UsagePlanKey": Type(
-        service="apigateway",
-        id="{keyId}",
-        create=call("create_usage_plan_key"),
-        read=call("get_usage_plan_key"),
-        delete=call("delete_usage_plan_key"),
-    ),
-    "aws:apigateway/account:Account": Type(
-        service="apigateway",
-        id="api-gateway-account",
-        then=(Step(_account, on=("cloudwatchRoleArn",)),),
-        read=call("get_account"),
-    ),
-}
+# `tags` is unread since tags given at creation and tags given later are two things in the embedded AWS.
+_ARN = "arn:aws:apigateway:{region}::"
+_EXECUTION = "arn:aws:execute-api:{region}:{account}"
+
+# fmt: off
+TABLE = dict((
+    held("apigateway:RestApi", "apigateway", "{customId}", create="create_rest_api", prepare=_api,
+         then=(step(_import, on="body"),),
+         update=(_patch("update_rest_api", "restApiId=id", "name description policy apiKeySource "
+                        "disableExecuteApiEndpoint minimumCompressionSize"),),
+         read="get_rest_api", delete="delete_rest_api", unread="tags",
+         facts={"rootResourceId": call("get_resources", "items[?path=='/'].id | [0]")},
+         outputs={"arn": _ARN + "/restapis/{id}", "executionArn": _EXECUTION + ":{id}"},
+         local="putRestApiMode failOnWarnings parameters"),
+    held("apigateway:Deployment", "apigateway", "{id}", create="create_deployment",
+         update=(_patch("update_deployment", "restApiId=restApi deploymentId=id", "description"),),
+         read="get_deployment", delete="delete_deployment", replace="triggers"),
+    held("apigateway:Stage", "apigateway", "ags-{restApi}-{stageName}", create="create_stage",
+         then=(step(_access_logs, on="accessLogSettings"),),
+         update=(_patch("update_stage", "restApiId=restApi stageName=stageName",
+                        "deployment=deploymentId description xrayTracingEnabled=tracingEnabled"),
+                 step(_variables, on="variables")),
+         read="get_stage", delete="delete_stage", unread="tags",
+         renames={"xrayTracingEnabled": "tracingEnabled"},
+         outputs={"arn": _ARN + "/restapis/{restApi}/stages/{stageName}",
+                  "executionArn": _EXECUTION + ":{restApi}/{stageName}",
+                  "invokeUrl": "{emulator}/_aws/execute-api/{restApi}/{stageName}"}),
+    held("apigateway:MethodSettings", "apigateway", "{restApi}-{stageName}-{methodPath}",
+         then=(step(_method_settings, on="settings"),), clear=_drop_method_settings,
+         read=call("get_stage", 'methodSettings."{methodPath}" | @ && {settings: @}')),
+    held("apigateway:UsagePlan", "apigateway", "{id}", create="create_usage_plan",
+         update=(_patch("update_usage_plan", "usagePlanId=id", "name description"),
+                 step(_limits, on="throttleSettings quotaSettings")),
+         read="get_usage_plan", delete="delete_usage_plan", unread="tags",
+         renames={"throttleSettings": "throttle", "quotaSettings": "quota"},
+         outputs={"arn": _ARN + "/usageplans/{id}"}),
+    held("apigateway:ApiKey", "apigateway", "{id}", create=call("create_api_key", enabled=True),
+         update=(_patch("update_api_key", "apiKey=id", "name description enabled"),),
+         read=call("get_api_key", includeValue=True), delete="delete_api_key", unread="tags",
+         renames={"id": "apiKey"}, outputs={"arn": _ARN + "/apikeys/{id}"}),
+    held("apigateway:UsagePlanKey", "apigateway", "{keyId}", create="create_usage_plan_key",
+         read="get_usage_plan_key", delete="delete_usage_plan_key"),
+    held("apigateway:Account", "apigateway", "api-gateway-account", read="get_account",
+         then=(step(_account, on="cloudwatchRoleArn"),)),
+))

@@ -1,6 +1,6 @@
 """IAM: roles and policies."""
 
-from local_aws.tables.form import Run, Step, Type, call
+from local_aws.tables.form import Run, call, held, step
 from local_aws.values import Props
 
 
@@ -23,64 +23,25 @@ def _drop_versions(run: Run, policy: Props) -> None:
 def _new_version(run: Run, policy: Props, old: Props) -> None:
     """A policy keeps at most five versions: the ones before go first."""
     _drop_versions(run, policy)
-    run(
-        "create_policy_version",
-        PolicyArn=policy["id"],
-        PolicyDocument=policy["policy"],
-        SetAsDefault=True,
-    )
+    document = {"PolicyDocument": policy["policy"], "SetAsDefault": True}
+    run("create_policy_version", PolicyArn=policy["id"], **document)
 
 
-TABLE = {
-    "aws:iam/role:Role": Type(
-        service="iam",
-        id="{name}",
-        create=call("create_role"),
-        update=(call("update_role"), call("update_assume_role_policy")),
-        read=call("get_role", "Role"),
-        delete=call("delete_role"),
-        renames={
-            "name": "RoleName",
-            "assumeRolePolicy": ("AssumeRolePolicyDocument", "PolicyDocument"),
-            "uniqueId": "RoleId",
-        },
-        clear=_detach,
-        tag=call("tag_role"),
-        untag=call("untag_role"),
-        local=frozenset({"forceDetachPolicies"}),
-    ),
-    "aws:iam/rolePolicy:RolePolicy": Type(
-        service="iam",
-        id="{role}:{name}",
-        put=call("put_role_policy"),
-        read=call("get_role_policy"),
-        delete=call("delete_role_policy"),
-        renames={"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"},
-    ),
-    "aws:iam/policy:Policy": Type(
-        service="iam",
-        id="{Arn}",
-        create=call("create_policy"),
-        made="Policy",
-        update=(Step(_new_version, on=("policy",)),),
-        read=call("get_policy", "Policy", PolicyArn="{id}"),
-        facts={
-            "policy": call(
-                "list_policy_versions", "Versions[?IsDefaultVersion].Document | [0]", PolicyArn="{id}"
-            ),
-        },
-        delete=call("delete_policy", PolicyArn="{id}"),
-        renames={"name": "PolicyName", "policy": "PolicyDocument"},
-        clear=_drop_versions,
-        tag=call("tag_policy"),
-        untag=call("untag_policy"),
-    ),
-    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": Type(
-        service="iam",
-        id="{role}/{policyArn}",
-        put=call("attach_role_policy"),
-        read=call("list_attached_role_policies", "AttachedPolicies[?PolicyArn=='{policyArn}'] | [0]"),
-        delete=call("detach_role_policy"),
-        renames={"role": "RoleName"},
-    ),
-}
+# fmt: off
+TABLE = dict((
+    held("iam:Role", "iam", "{name}", create="create_role", read=call("get_role", "Role"),
+         delete="delete_role", clear=_detach, tag="tag_role", untag="untag_role",
+         update=("update_role", "update_assume_role_policy"),
+         renames={"assumeRolePolicy": ("AssumeRolePolicyDocument", "PolicyDocument"), "uniqueId": "RoleId"},
+         local="forceDetachPolicies"),
+    held("iam:RolePolicy", "iam", "{role}:{name}", put="put_role_policy", read="get_role_policy",
+         delete="delete_role_policy", renames={"name": "PolicyName"}),
+    held("iam:Policy", "iam", "{Arn}", create="create_policy", made="Policy", delete="delete_policy",
+         update=(step(_new_version, on="policy"),), read=call("get_policy", "Policy", PolicyArn="{id}"),
+         facts={"policy": call("list_policy_versions", "Versions[?IsDefaultVersion].Document | [0]",
+                               PolicyArn="{id}")},
+         clear=_drop_versions, tag="tag_policy", untag="untag_policy"),
+    held("iam:RolePolicyAttachment", "iam", "{role}/{policyArn}", put="attach_role_policy",
+         read=call("list_attached_role_policies", "AttachedPolicies[?PolicyArn=='{policyArn}'] | [0]"),
+         delete="detach_role_policy"),
+))

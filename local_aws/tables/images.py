@@ -1,6 +1,8 @@
 """Images and their builds, the web firewall, SageMaker's endpoints and GuardDuty (both in moto)."""
 
-from local_aws.tables.form import Run, Step, Type, call
+from typing import Any
+
+from local_aws.tables.form import Run, Type, call, held, step
 from local_aws.values import Props
 
 
@@ -16,104 +18,38 @@ def _acl(inputs: Props) -> Props:
     return inputs | {"customResponseBodies": bodies or None}
 
 
-TABLE = {
-    "aws:ecr/repository:Repository": Type(
-        service="ecr",
-        id="{name}",
-        create=call("create_repository"),
-        update=(
-            call("put_image_tag_mutability", on="imageTagMutability"),
-            call("put_image_scanning_configuration", on="imageScanningConfiguration"),
-        ),
-        read=call("describe_repositories", "repositories[0]", repositoryNames=["{name}"]),
-        delete=call("delete_repository", force="{forceDelete}"),
-        made="repository",
-        renames={
-            "name": "repositoryName",
-            "arn": "repositoryArn",
-            "repositoryUrl": "repositoryUri",
-            "encryptionConfigurations": "encryptionConfiguration",
-            "encryptionConfigurations.kmsKey": "kmsKey",
-        },
-        local=frozenset({"forceDelete"}),
-    ),
-    "aws:ecr/lifecyclePolicy:LifecyclePolicy": Type(
-        service="ecr",
-        id="{repository}",
-        put=call("put_lifecycle_policy"),
-        read=call("get_lifecycle_policy"),
-        delete=call("delete_lifecycle_policy"),
-        renames={"repository": "repositoryName", "policy": "lifecyclePolicyText"},
-    ),
-    "aws:codebuild/project:Project": Type(
-        service="codebuild",
-        id="{arn}",
-        create=call("create_project"),
-        update=(call("update_project"),),
-        read=call("batch_get_projects", "projects[0]", names=["{name}"]),
-        delete=call("delete_project"),
-        made="project",
-        tag=None,
-        renames={"buildTimeout": "timeoutInMinutes", "queuedTimeout": "queuedTimeoutInMinutes"},
-    ),
-    "aws:wafv2/webAcl:WebAcl": Type(
-        service="wafv2",
-        id="{Id}",
-        create=call("create_web_acl"),
-        update=(call("update_web_acl", Id="{id}"),),
-        read=call("get_web_acl", "WebACL", Id="{id}"),
-        facts={"lockToken": call("get_web_acl", "LockToken", Id="{id}")},
-        delete=call("delete_web_acl", Id="{id}"),
-        made="Summary",
-        prepare=_acl,
-        unread=frozenset({"rules", "defaultAction", "customResponseBodies"}),
-    ),
-    "aws:wafv2/webAclAssociation:WebAclAssociation": Type(
-        service="wafv2",
-        id="{webAclArn},{resourceArn}",
-        put=call("associate_web_acl"),
-        read=call("get_web_acl_for_resource", "WebACL"),
-        delete=call("disassociate_web_acl"),
-    ),
-    "aws:guardduty/detector:Detector": Type(
-        service="guardduty",
-        id="{DetectorId}",
-        create=call("create_detector"),
-        update=(call("update_detector", DetectorId="{id}"),),
-        read=call("get_detector", DetectorId="{id}"),
-        delete=call("delete_detector", DetectorId="{id}"),
-        outputs={"arn": "arn:aws:guardduty:{region}:{account}:detector/{id}"},
-    ),
-    "aws:sagemaker/model:Model": Type(
-        service="sagemaker",
-        id="{name}",
-        create=call("create_model"),
-        read=call("describe_model"),
-        unread=frozenset({"enableNetworkIsolation"}),
-        delete=call("delete_model"),
-        renames={"name": "ModelName", "arn": "ModelArn"},
-        tag=call("add_tags", ResourceArn="{arn}"),
-        untag=call("delete_tags", ResourceArn="{arn}"),
-    ),
-    "aws:sagemaker/endpointConfiguration:EndpointConfiguration": Type(
-        service="sagemaker",
-        id="{name}",
-        create=call("create_endpoint_config"),
-        read=call("describe_endpoint_config"),
-        delete=call("delete_endpoint_config"),
-        renames={"name": "EndpointConfigName", "arn": "EndpointConfigArn", "kmsKeyArn": "KmsKeyId"},
-        tag=call("add_tags", ResourceArn="{arn}"),
-        untag=call("delete_tags", ResourceArn="{arn}"),
-    ),
-    "aws:sagemaker/endpoint:Endpoint": Type(
-        service="sagemaker",
-        id="{name}",
-        create=call("create_endpoint"),
-        update=(Step(_redeploy, on=("endpointConfigName",)),),
-        read=call("describe_endpoint"),
-        delete=call("delete_endpoint"),
-        renames={"name": "EndpointName", "arn": "EndpointArn"},
-        tag=call("add_tags", ResourceArn="{arn}"),
-        untag=call("delete_tags", ResourceArn="{arn}"),
-    ),
-}
+def _inference(kind: str, noun: str, **more: Any) -> tuple[str, Type]:
+    """A type of SageMaker, with the operations named after its noun."""
+    more = {"create": f"create_{noun}", "read": f"describe_{noun}", "delete": f"delete_{noun}"} | more
+    return held(f"sagemaker:{kind}", "sagemaker", "{name}", tag="add_tags", untag="delete_tags", **more)
+
+
+# fmt: off
+TABLE = dict((
+    held("ecr:Repository", "ecr", "{name}", create="create_repository", made="repository",
+         update=(call("put_image_tag_mutability", on="imageTagMutability"),
+                 call("put_image_scanning_configuration", on="imageScanningConfiguration")),
+         read=call("describe_repositories", "repositories[0]", repositoryNames=["{name}"]),
+         delete=call("delete_repository", force="{forceDelete}"), local="forceDelete",
+         renames={"repositoryUrl": "repositoryUri"}),
+    held("ecr:LifecyclePolicy", "ecr", "{repository}", put="put_lifecycle_policy",
+         read="get_lifecycle_policy", delete="delete_lifecycle_policy",
+         renames={"policy": "lifecyclePolicyText"}),
+    held("codebuild:Project", "codebuild", "{arn}", create="create_project", made="project",
+         update=("update_project",), read=call("batch_get_projects", "projects[0]", names=["{name}"]),
+         delete="delete_project", tag="",
+         renames={"buildTimeout": "timeoutInMinutes", "queuedTimeout": "queuedTimeoutInMinutes"}),
+    held("wafv2:WebAcl", "wafv2", "{Id}", create="create_web_acl", made="Summary",
+         update=(call("update_web_acl", Id="{id}"),), read=call("get_web_acl", "WebACL", Id="{id}"),
+         facts={"lockToken": call("get_web_acl", "LockToken", Id="{id}")},
+         delete=call("delete_web_acl", Id="{id}"), unread="rules defaultAction"),
+    held("wafv2:WebAclAssociation", "wafv2", "{webAclArn},{resourceArn}", put="associate_web_acl",
+         read=call("get_web_acl_for_resource", "WebACL"), delete="disassociate_web_acl"),
+    held("guardduty:Detector", "guardduty", "{DetectorId}", create="create_detector",
+         update=("update_detector",), read="get_detector", delete="delete_detector",
+         outputs={"arn": "arn:aws:guardduty:{region}:{account}:detector/{id}"}),
+    _inference("Model", "model", unread="enableNetworkIsolation"),
+    _inference("EndpointConfiguration", "endpoint_config",
+               renames={"name": "EndpointConfigName", "arn": "EndpointConfigArn", "kmsKeyArn": "KmsKeyId"}),
+    _inference("Endpoint", "endpoint", update=(step(_redeploy, on="endpointConfigName"),)),
+))

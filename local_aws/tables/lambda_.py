@@ -4,10 +4,10 @@ import io
 import zipfile
 from pathlib import Path
 
-from local_aws.tables.form import Run, Step, Type, call
+from local_aws.tables.form import Run, call, held, step
 from local_aws.values import Asset, Props
 
-_CODE = ("code", "s3Bucket", "s3Key", "s3ObjectVersion", "sourceCodeHash", "imageUri", "architectures")
+_CODE = "code s3Bucket s3Key s3ObjectVersion sourceCodeHash imageUri architectures"
 _SETTINGS = (
     "deadLetterConfig description environment ephemeralStorage fileSystemConfig handler imageConfig "
     "kmsKeyArn layers loggingConfig memorySize role runtime snapStart timeout tracingConfig vpcConfig"
@@ -41,7 +41,7 @@ def _publish(run: Run, function: Props, old: Props) -> None:
         run("publish_version", FunctionName=function["name"])
 
 
-def _provisioned(run: Run, function: Props, old: Props) -> None:
+def _concurrency(run: Run, function: Props, old: Props) -> None:
     limit = function.get("reservedConcurrentExecutions")
     if limit is None or limit == -1:
         run("delete_function_concurrency", FunctionName=function["name"])
@@ -49,56 +49,31 @@ def _provisioned(run: Run, function: Props, old: Props) -> None:
         run("put_function_concurrency", FunctionName=function["name"], ReservedConcurrentExecutions=limit)
 
 
-TABLE = {
-    "aws:lambda/function:Function": Type(
-        service="lambda",
-        id="{name}",
-        create=call("create_function", wrap="Code"),
-        then=(Step(_provisioned, on=("reservedConcurrentExecutions",)),),
-        update=(
-            call("update_function_code", on=" ".join(_CODE) + " zipFile"),
-            call("update_function_configuration", on=_SETTINGS),
-            Step(_publish, on=(*_CODE, *_SETTINGS.split(), "publish")),
-        ),
-        read=call("get_function", "Configuration"),
-        facts={
-            "version": call("list_versions_by_function", "Versions[-1].Version"),
-            "reservedConcurrentExecutions": call("get_function_concurrency", "ReservedConcurrentExecutions"),
-        },
-        delete=call("delete_function"),
-        prepare=_code,
-        renames={"name": "FunctionName", "arn": "FunctionArn", "code": (), "sourceCodeHash": "CodeSha256"},
-        outputs={
-            "qualifiedArn": "{arn}:{version}",
-            "invokeArn": _INVOKE + "/{arn}/invocations",
-            "qualifiedInvokeArn": _INVOKE + "/{arn}:{version}/invocations",
-        },
-        local=frozenset({"code", "publish", "skipDestroy"}),
-        fresh=frozenset({"version", "qualifiedArn", "qualifiedInvokeArn", "lastModified", "codeSha256"}),
-    ),
-    "aws:lambda/alias:Alias": Type(
-        service="lambda",
-        id="{arn}",
-        create=call("create_alias"),
-        update=(call("update_alias"),),
-        read=call("get_alias"),
-        delete=call("delete_alias"),
-        renames={"arn": "AliasArn"},
-        outputs={"invokeArn": _INVOKE + "/{arn}/invocations"},
-    ),
-    "aws:lambda/permission:Permission": Type(
-        service="lambda",
-        id="{statementId}",
-        create=call("add_permission"),
-        read=call("get_policy", "Policy && contains(Policy, '\"{statementId}\"') || `null`"),
-        delete=call("remove_permission", Qualifier="{qualifier}"),
-        renames={"function": "FunctionName"},
-    ),
-    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": Type(
-        service="lambda",
-        id="{functionName}",
-        put=call("put_function_event_invoke_config"),
-        read=call("get_function_event_invoke_config", Qualifier="{qualifier}"),
-        delete=call("delete_function_event_invoke_config", Qualifier="{qualifier}"),
-    ),
-}
+# fmt: off
+TABLE = dict((
+    held("lambda:Function", "lambda", "{name}", create=call("create_function", wrap="Code"), prepare=_code,
+         then=(step(_concurrency, on="reservedConcurrentExecutions"),),
+         update=(call("update_function_code", on=_CODE + " zipFile"),
+                 call("update_function_configuration", on=_SETTINGS),
+                 step(_publish, on=f"{_CODE} {_SETTINGS} publish")),
+         read=call("get_function", "Configuration"), delete="delete_function",
+         facts={"version": call("list_versions_by_function", "Versions[-1].Version"),
+                "reservedConcurrentExecutions": call("get_function_concurrency",
+                                                     "ReservedConcurrentExecutions")},
+         renames={"code": (), "sourceCodeHash": "CodeSha256"},
+         outputs={"qualifiedArn": "{arn}:{version}", "invokeArn": _INVOKE + "/{arn}/invocations",
+                  "qualifiedInvokeArn": _INVOKE + "/{arn}:{version}/invocations"},
+         local="code publish skipDestroy",
+         fresh="version qualifiedArn qualifiedInvokeArn lastModified codeSha256"),
+    held("lambda:Alias", "lambda", "{arn}", create="create_alias", update=("update_alias",), read="get_alias",
+         delete="delete_alias", renames={"name": "Name"},
+         outputs={"invokeArn": _INVOKE + "/{arn}/invocations"}),
+    held("lambda:Permission", "lambda", "{statementId}", create="add_permission",
+         read=call("get_policy", "Policy && contains(Policy, '\"{statementId}\"') || `null`",
+                   Qualifier="{qualifier}"),
+         delete=call("remove_permission", Qualifier="{qualifier}")),
+    held("lambda:FunctionEventInvokeConfig", "lambda", "{functionName}",
+         put="put_function_event_invoke_config",
+         read=call("get_function_event_invoke_config", Qualifier="{qualifier}"),
+         delete=call("delete_function_event_invoke_config", Qualifier="{qualifier}")),
+))

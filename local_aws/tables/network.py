@@ -2,42 +2,47 @@
 
 from typing import Any
 
-from local_aws.tables.form import Call, Run, Step, Type, call
+from botocore import xform_name
+
+from local_aws.tables.form import Call, Run, Step, Type, call, held, step
 from local_aws.values import Props
 
-_TAG = call("create_tags", Resources=["{id}"])
-_UNTAG = call("delete_tags", Resources=["{id}"])
+
+def _type(owner: str, resource: str, **more: Any) -> tuple[str, Type]:
+    """A type of EC2, whose operations and ids are named after it; `resource` is what its ARN calls it."""
+    noun, module = xform_name(owner), more.pop("module", "ec2")
+    one: Props = {f"{owner}Ids": ["{id}"]}
+    given: Props = {
+        "id": f"{{{owner}Id}}",
+        "create": f"create_{noun}",
+        "read": call(f"describe_{noun}s", f"{owner}s[0]", **one),
+        "delete": f"delete_{noun}",
+        "made": owner,
+        "tag": call("create_tags", Resources=["{id}"]),
+        "untag": call("delete_tags", Resources=["{id}"]),
+    }
+    arn = {"arn": f"arn:aws:ec2:{{region}}:{{account}}:{resource}/{{id}}"}
+    return held(f"{module}:{owner}", "ec2", **given | more | {"outputs": arn | more.get("outputs", {})})
 
 
-def _type(resource: str, **more: Any) -> Type:
-    """A type of EC2; `resource` is what its ARN calls it."""
-    more["outputs"] = {"arn": f"arn:aws:ec2:{{region}}:{{account}}:{resource}/{{id}}"} | more.get(
-        "outputs", {}
-    )
-    return Type(service="ec2", tag=_TAG, untag=_UNTAG, **more)
-
-
-def _attributes(operation: str, key: str, *names: str) -> Step:
+def _attributes(operation: str, names: str) -> Step:
     """Settings that EC2 takes one at a time, each as {"Value": …}."""
+    key = operation.split("_")[1].capitalize() + "Id"
 
     def act(run: Run, state: Props, old: Props) -> None:
-        for name in names:
+        for name in names.split():
             if name in state and state[name] != old.get(name):
-                member = name[0].upper() + name[1:]
-                run(operation, **{key: state["id"], member: {"Value": state[name]}})
+                run(operation, **{key: state["id"], _member(name): {"Value": state[name]}})
 
-    return Step(act, on=names)
+    return step(act, on=names)
 
 
 def _attribute(name: str) -> Call:
-    member = name[0].upper() + name[1:]
-    return call("describe_vpc_attribute", f"{member}.Value", VpcId="{id}", Attribute=name)
+    return call("describe_vpc_attribute", f"{_member(name)}.Value", VpcId="{id}", Attribute=name)
 
 
-def _of_vpc(operation: str, result: str, **filters: str) -> Call:
-    given = [{"Name": "vpc-id", "Values": ["{id}"]}]
-    given += [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
-    return call(operation, result, Filters=given)
+def _member(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
 def _attach(run: Run, gateway: Props, old: Props) -> None:
@@ -90,189 +95,97 @@ def _rules(run: Run, group: Props, old: Props) -> None:
             run(f"authorize_security_group_{direction}", GroupId=group["id"], IpPermissions=wanted)
 
 
-_RULE = [
-    "securityGroupId",
-    "cidrIpv4",
-    "cidrIpv6",
-    "description",
-    "fromPort",
-    "ipProtocol",
-    "prefixListId",
-    "referencedSecurityGroupId",
-    "toPort",
-]
+_RULE = "cidrIpv4 cidrIpv6 description fromPort ipProtocol prefixListId referencedSecurityGroupId toPort"
 
 
-def _rule(direction: str) -> Type:
+def _rule(owner: str, direction: str) -> tuple[str, Type]:
+    members = {_member(name): f"{{{name}}}" for name in _RULE.split()}
+    changed = {"SecurityGroupRuleId": "{id}", "SecurityGroupRule": members}
     return _type(
+        owner,
         "security-group-rule",
+        module="vpc",
         id="{SecurityGroupRuleId}",
         create=call(f"authorize_security_group_{direction}", on="securityGroupId ipPermissions"),
         read=call("describe_security_group_rules", "SecurityGroupRules[0]", SecurityGroupRuleIds=["{id}"]),
         delete=call(
-            f"revoke_security_group_{direction}",
-            GroupId="{securityGroupId}",
-            SecurityGroupRuleIds=["{id}"],
+            f"revoke_security_group_{direction}", GroupId="{securityGroupId}", SecurityGroupRuleIds=["{id}"]
         ),
         made="SecurityGroupRules[0]",
         renames={"securityGroupId": "GroupId"},
         prepare=lambda inputs: inputs | {"ipPermissions": [_permission(inputs)]},
-        replace=frozenset(_RULE),
-        unread=frozenset({"description"}),
+        update=(call("modify_security_group_rules", on=_RULE, SecurityGroupRules=[changed]),),
+        unread="description",
         outputs={"securityGroupRuleId": "{id}"},
     )
 
 
-TABLE = {
-    "aws:ec2/vpc:Vpc": _type(
-        "vpc",
-        id="{VpcId}",
-        create=call("create_vpc"),
-        then=(_attributes("modify_vpc_attribute", "VpcId", "enableDnsSupport", "enableDnsHostnames"),),
-        read=call("describe_vpcs", "Vpcs[0]", VpcIds=["{id}"]),
-        facts={
-            "enableDnsSupport": _attribute("enableDnsSupport"),
-            "enableDnsHostnames": _attribute("enableDnsHostnames"),
-            "defaultSecurityGroupId": _of_vpc(
-                "describe_security_groups", "SecurityGroups[0].GroupId", group_name="default"
-            ),
-            "defaultNetworkAclId": _of_vpc("describe_network_acls", "NetworkAcls[0].NetworkAclId"),
-            "mainRouteTableId": _of_vpc(
-                "describe_route_tables", "RouteTables[?Associations[?Main]] | [0].RouteTableId"
-            ),
-        },
-        delete=call("delete_vpc", VpcId="{id}"),
-        made="Vpc",
-        outputs={"defaultRouteTableId": "{mainRouteTableId}"},
-    ),
-    "aws:ec2/subnet:Subnet": _type(
-        "subnet",
-        id="{SubnetId}",
-        create=call("create_subnet"),
-        then=(_attributes("modify_subnet_attribute", "SubnetId", "mapPublicIpOnLaunch"),),
-        read=call("describe_subnets", "Subnets[0]", SubnetIds=["{id}"]),
-        delete=call("delete_subnet", SubnetId="{id}"),
-        made="Subnet",
-    ),
-    "aws:ec2/internetGateway:InternetGateway": _type(
-        "internet-gateway",
-        id="{InternetGatewayId}",
-        create=call("create_internet_gateway"),
-        then=(Step(_attach, on=("vpcId",)),),
-        read=call("describe_internet_gateways", "InternetGateways[0]", InternetGatewayIds=["{id}"]),
-        facts={
-            "vpcId": call(
-                "describe_internet_gateways",
-                "InternetGateways[0].Attachments[0].VpcId",
-                InternetGatewayIds=["{id}"],
-            )
-        },
-        delete=call("delete_internet_gateway", InternetGatewayId="{id}"),
-        made="InternetGateway",
-        clear=_detach,
-    ),
-    "aws:ec2/eip:Eip": _type(
-        "elastic-ip",
-        id="{AllocationId}",
-        create=call("allocate_address"),
-        read=call("describe_addresses", "Addresses[0]", AllocationIds=["{id}"]),
-        delete=call("release_address", AllocationId="{id}"),
-    ),
-    "aws:ec2/natGateway:NatGateway": _type(
-        "natgateway",
-        id="{NatGatewayId}",
-        create=call("create_nat_gateway"),
-        read=call(
-            "describe_nat_gateways",
-            "NatGateways[?State!='deleted' && State!='deleting'] | [0]",
-            NatGatewayIds=["{id}"],
-        ),
-        delete=call("delete_nat_gateway", NatGatewayId="{id}"),
-        made="NatGateway",
-    ),
-    "aws:ec2/routeTable:RouteTable": _type(
-        "route-table",
-        id="{RouteTableId}",
-        create=call("create_route_table", on="vpcId"),
-        read=call("describe_route_tables", "RouteTables[0]", RouteTableIds=["{id}"]),
-        delete=call("delete_route_table", RouteTableId="{id}"),
-        made="RouteTable",
-        unread=frozenset({"routes"}),
-    ),
-    "aws:ec2/route:Route": _type(
-        "route",
-        id="r-{routeTableId}-{destinationCidrBlock}",
-        create=call("create_route"),
-        update=(call("replace_route"),),
-        read=call(
-            "describe_route_tables",
-            "RouteTables[0].Routes[?DestinationCidrBlock=='{destinationCidrBlock}'] | [0]",
-            RouteTableIds=["{routeTableId}"],
-        ),
-        delete=call("delete_route", DestinationCidrBlock="{destinationCidrBlock}"),
-        # A route to a gateway endpoint or a NAT gateway is told under another name than it was given.
-        unread=frozenset({"gatewayId"}),
-    ),
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": _type(
-        "route-table-association",
-        id="{AssociationId}",
-        create=call("associate_route_table"),
-        read=call(
-            "describe_route_tables",
-            "RouteTables[].Associations[] | [?RouteTableAssociationId=='{id}'] | [0]",
-            RouteTableIds=["{routeTableId}"],
-        ),
-        delete=call("disassociate_route_table", AssociationId="{id}"),
-    ),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _type(
-        "vpc-endpoint",
-        id="{VpcEndpointId}",
-        create=call("create_vpc_endpoint"),
-        update=(call("modify_vpc_endpoint", on="policy privateDnsEnabled", VpcEndpointId="{id}"),),
-        read=call("describe_vpc_endpoints", "VpcEndpoints[?State!='deleted'] | [0]", VpcEndpointIds=["{id}"]),
-        delete=call("delete_vpc_endpoints", VpcEndpointIds=["{id}"]),
-        made="VpcEndpoint",
-        renames={"policy": "PolicyDocument"},
-    ),
-    "aws:ec2/securityGroup:SecurityGroup": _type(
-        "security-group",
-        id="{GroupId}",
-        create=call("create_security_group", on="name description vpcId", Description="{description}"),
-        then=(Step(_rules, on=("ingress", "egress", "vpcId")),),
-        read=call("describe_security_groups", "SecurityGroups[0]", GroupIds=["{id}"]),
-        delete=call("delete_security_group", GroupId="{id}"),
-        prepare=lambda inputs: {"description": "Managed by Pulumi"} | inputs,
-        renames={"name": "GroupName", "description": ("Description", "GroupDescription")},
-        replace=frozenset({"vpcId"}),
-        local=frozenset({"revokeRulesOnDelete"}),
-        unread=frozenset({"ingress", "egress"}),
-    ),
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _type(
-        "security-group",
-        id="{GroupId}",
-        create=call(
-            "describe_security_groups",
-            Filters=[
-                {"Name": "vpc-id", "Values": ["{vpcId}"]},
-                {"Name": "group-name", "Values": ["default"]},
-            ],
-        ),
-        then=(Step(_rules, on=("ingress", "egress", "vpcId")),),
-        read=call("describe_security_groups", "SecurityGroups[0]", GroupIds=["{id}"]),
-        made="SecurityGroups[0]",
-        replace=frozenset({"vpcId"}),
-        local=frozenset({"revokeRulesOnDelete"}),
-        unread=frozenset({"ingress", "egress"}),
-    ),
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule("egress"),
-    "aws:ec2/flowLog:FlowLog": _type(
-        "vpc-flow-log",
-        id="{FlowLogId}",
-        create=call("create_flow_logs", ResourceIds=["{vpcId}"], ResourceType="VPC"),
-        read=call("describe_flow_logs", "FlowLogs[0]", FlowLogIds=["{id}"]),
-        delete=call("delete_flow_logs", FlowLogIds=["{id}"]),
-        made="{FlowLogId: FlowLogIds[0]}",
-        renames={"iamRoleArn": "DeliverLogsPermissionArn"},
-    ),
+def _described(inputs: Props) -> Props:
+    return {"description": "Managed by Pulumi"} | inputs
+
+
+_OF_VPC = [{"Name": "vpc-id", "Values": ["{id}"]}]
+_DEFAULT_GROUP = [{"Name": "group-name", "Values": ["default"]}]
+_GROUP: Props = {
+    "id": "{GroupId}",
+    "then": (step(_rules, on="ingress egress vpcId"),),
+    "read": call("describe_security_groups", "SecurityGroups[0]", GroupIds=["{id}"]),
+    "replace": "vpcId",
+    "local": "revokeRulesOnDelete",
+    "unread": "ingress egress",
 }
+
+# fmt: off
+TABLE = dict((
+    _type("Vpc", "vpc", then=(_attributes("modify_vpc_attribute", "enableDnsSupport enableDnsHostnames"),),
+          facts={"enableDnsSupport": _attribute("enableDnsSupport"),
+                 "enableDnsHostnames": _attribute("enableDnsHostnames"),
+                 "defaultSecurityGroupId": call("describe_security_groups", "SecurityGroups[0].GroupId",
+                                                Filters=[*_OF_VPC, *_DEFAULT_GROUP]),
+                 "defaultNetworkAclId": call("describe_network_acls", "NetworkAcls[0].NetworkAclId",
+                                             Filters=_OF_VPC),
+                 "mainRouteTableId": call("describe_route_tables",
+                                          "RouteTables[?Associations[?Main]] | [0].RouteTableId",
+                                          Filters=_OF_VPC)},
+          outputs={"defaultRouteTableId": "{mainRouteTableId}"}),
+    _type("Subnet", "subnet", then=(_attributes("modify_subnet_attribute", "mapPublicIpOnLaunch"),)),
+    _type("InternetGateway", "internet-gateway", then=(step(_attach, on="vpcId"),), clear=_detach,
+          facts={"vpcId": call("describe_internet_gateways", "InternetGateways[0].Attachments[0].VpcId",
+                               InternetGatewayIds=["{id}"])}),
+    _type("Eip", "elastic-ip", id="{AllocationId}", create="allocate_address", made="",
+          read=call("describe_addresses", "Addresses[0]", AllocationIds=["{id}"]),
+          delete=call("release_address", AllocationId="{id}")),
+    _type("NatGateway", "natgateway",
+          read=call("describe_nat_gateways", "NatGateways[?State!='deleted' && State!='deleting'] | [0]",
+                    NatGatewayIds=["{id}"])),
+    _type("RouteTable", "route-table", create=call("create_route_table", on="vpcId"), unread="routes"),
+    # A route to a gateway endpoint or a NAT gateway is told under another name than it was given.
+    _type("Route", "route", id="r-{routeTableId}-{destinationCidrBlock}", made="", update=("replace_route",),
+          read=call("describe_route_tables",
+                    "RouteTables[0].Routes[?DestinationCidrBlock=='{destinationCidrBlock}'] | [0]",
+                    RouteTableIds=["{routeTableId}"]),
+          delete=call("delete_route", DestinationCidrBlock="{destinationCidrBlock}"), unread="gatewayId"),
+    _type("RouteTableAssociation", "route-table-association", id="{AssociationId}",
+          create="associate_route_table", made="",
+          read=call("describe_route_tables",
+                    "RouteTables[].Associations[] | [?RouteTableAssociationId=='{id}'] | [0]",
+                    RouteTableIds=["{routeTableId}"]),
+          delete=call("disassociate_route_table", AssociationId="{id}")),
+    _type("VpcEndpoint", "vpc-endpoint", delete=call("delete_vpc_endpoints", VpcEndpointIds=["{id}"]),
+          update=(call("modify_vpc_endpoint", on="policy privateDnsEnabled", VpcEndpointId="{id}"),),
+          read=call("describe_vpc_endpoints", "VpcEndpoints[?State!='deleted'] | [0]",
+                    VpcEndpointIds=["{id}"])),
+    _type("SecurityGroup", "security-group", made="", prepare=_described,
+          create=call("create_security_group", on="name description vpcId"),
+          delete=call("delete_security_group", GroupId="{id}"),
+          renames={"name": "GroupName", "description": ("Description", "GroupDescription")}, **_GROUP),
+    _type("DefaultSecurityGroup", "security-group", made="SecurityGroups[0]", delete="",
+          create=call("describe_security_groups",
+                      Filters=[{"Name": "vpc-id", "Values": ["{vpcId}"]}, *_DEFAULT_GROUP]), **_GROUP),
+    _rule("SecurityGroupIngressRule", "ingress"),
+    _rule("SecurityGroupEgressRule", "egress"),
+    _type("FlowLog", "vpc-flow-log", made="{FlowLogId: FlowLogIds[0]}",
+          create=call("create_flow_logs", ResourceIds=["{vpcId}"], ResourceType="VPC"),
+          delete=call("delete_flow_logs", FlowLogIds=["{id}"]),
+          renames={"iamRoleArn": "DeliverLogsPermissionArn"}),
+))

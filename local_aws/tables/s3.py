@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from local_aws.tables.form import Call, Run, Type, call
+from local_aws.tables.form import Call, Run, Type, call, held
 from local_aws.values import Asset, Props
 
 
@@ -46,100 +46,52 @@ def _events(inputs: Props) -> Props:
     )
 
 
-def _setting(put: str, get: str, delete: str | Call, wrap: str = "", result: str = "", **more: Any) -> Type:
+def _setting(
+    kind: str, put: str, get: str, delete: str | Call, wrap: str = "", result: str = "", **more: Any
+) -> tuple[str, Type]:
     """A setting of a bucket: one operation each to put, get and delete it."""
-    gone = call(delete) if isinstance(delete, str) else delete
-    return Type(
-        service="s3", id="{bucket}", put=call(put, wrap=wrap), read=call(get, result), delete=gone, **more
+    return held(
+        f"s3:{kind}",
+        "s3",
+        "{bucket}",
+        put=call(put, wrap=wrap),
+        read=call(get, result or wrap),
+        delete=delete,
+        **more,
     )
 
 
-TABLE = {
-    "aws:s3/bucket:Bucket": Type(
-        service="s3",
-        id="{bucket}",
-        create=call("create_bucket", on="bucket objectLockEnabled"),
-        read=call("head_bucket"),
-        facts={"tags": call("get_bucket_tagging", "TagSet")},
-        delete=call("delete_bucket"),
-        renames={"objectLockEnabled": "ObjectLockEnabledForBucket"},
-        clear=_empty,
-        outputs={
-            "arn": "arn:aws:s3:::{bucket}",
-            "bucketDomainName": "{bucket}.s3.amazonaws.com",
-            "bucketRegionalDomainName": "{bucket}.s3.{region}.amazonaws.com",
-            "bucketRegion": "{region}",
-            "hostedZoneId": "Z3AQBSTGFYJSTF",
-        },
-        tag=call("put_bucket_tagging"),
-        untag=None,
-    ),
-    "aws:s3/bucketVersioning:BucketVersioning": _setting(
-        "put_bucket_versioning",
-        "get_bucket_versioning",
-        call("put_bucket_versioning", VersioningConfiguration={"Status": "Suspended"}),
-        result="{versioningConfiguration: @}",
-    ),
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _setting(
-        "put_bucket_encryption",
-        "get_bucket_encryption",
-        "delete_bucket_encryption",
-        wrap="ServerSideEncryptionConfiguration",
-        result="ServerSideEncryptionConfiguration",
-    ),
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _setting(
-        "put_public_access_block",
-        "get_public_access_block",
-        "delete_public_access_block",
-        wrap="PublicAccessBlockConfiguration",
-        result="PublicAccessBlockConfiguration",
-    ),
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _setting(
-        "put_bucket_ownership_controls",
-        "get_bucket_ownership_controls",
-        "delete_bucket_ownership_controls",
-        wrap="OwnershipControls",
-        result="OwnershipControls",
-    ),
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _setting(
-        "put_bucket_lifecycle_configuration",
-        "get_bucket_lifecycle_configuration",
-        "delete_bucket_lifecycle",
-        wrap="LifecycleConfiguration",
-    ),
-    "aws:s3/bucketPolicy:BucketPolicy": _setting(
-        "put_bucket_policy", "get_bucket_policy", "delete_bucket_policy"
-    ),
-    "aws:s3/bucketLogging:BucketLogging": _setting(
-        "put_bucket_logging",
-        "get_bucket_logging",
-        call("put_bucket_logging", BucketLoggingStatus={}),
-        wrap="BucketLoggingStatus.LoggingEnabled",
-        result="LoggingEnabled",
-    ),
-    "aws:s3/bucketNotification:BucketNotification": _setting(
-        "put_bucket_notification_configuration",
-        "get_bucket_notification_configuration",
-        call("put_bucket_notification_configuration", NotificationConfiguration={}),
-        wrap="NotificationConfiguration",
-        prepare=_events,
-        renames={
-            "eventbridge": "EventBridgeConfiguration",
-            "lambdaFunctions": "LambdaFunctionConfigurations",
-            "queues": "QueueConfigurations",
-            "topics": "TopicConfigurations",
-        },
-    ),
-    "aws:s3/bucketObjectv2:BucketObjectv2": Type(
-        service="s3",
-        id="{key}",
-        put=call("put_object"),
-        read=call("head_object"),
-        delete=call("delete_object"),
-        prepare=_object,
-        renames={"etag": "ETag", "kmsKeyId": "SSEKMSKeyId"},
-        outputs={"arn": "arn:aws:s3:::{bucket}/{key}"},
-        tag=call("put_object_tagging"),
-        untag=None,
-    ),
-}
+# fmt: off
+TABLE = dict((
+    held("s3:Bucket", "s3", "{bucket}", create=call("create_bucket", on="bucket objectLockEnabled"),
+         read="head_bucket", delete="delete_bucket", clear=_empty,
+         facts={"tags": call("get_bucket_tagging", "TagSet")}, tag="put_bucket_tagging", untag="",
+         renames={"objectLockEnabled": "ObjectLockEnabledForBucket"},
+         outputs={"arn": "arn:aws:s3:::{bucket}", "bucketDomainName": "{bucket}.s3.amazonaws.com",
+                  "bucketRegionalDomainName": "{bucket}.s3.{region}.amazonaws.com",
+                  "bucketRegion": "{region}", "hostedZoneId": "Z3AQBSTGFYJSTF"}),
+    _setting("BucketVersioning", "put_bucket_versioning", "get_bucket_versioning",
+             call("put_bucket_versioning", VersioningConfiguration={"Status": "Suspended"}),
+             result="{versioningConfiguration: @}"),
+    _setting("BucketServerSideEncryptionConfiguration", "put_bucket_encryption", "get_bucket_encryption",
+             "delete_bucket_encryption", "ServerSideEncryptionConfiguration"),
+    _setting("BucketPublicAccessBlock", "put_public_access_block", "get_public_access_block",
+             "delete_public_access_block", "PublicAccessBlockConfiguration"),
+    _setting("BucketOwnershipControls", "put_bucket_ownership_controls", "get_bucket_ownership_controls",
+             "delete_bucket_ownership_controls", "OwnershipControls"),
+    _setting("BucketLifecycleConfiguration", "put_bucket_lifecycle_configuration",
+             "get_bucket_lifecycle_configuration", "delete_bucket_lifecycle", "LifecycleConfiguration", "@"),
+    _setting("BucketPolicy", "put_bucket_policy", "get_bucket_policy", "delete_bucket_policy"),
+    _setting("BucketLogging", "put_bucket_logging", "get_bucket_logging",
+             call("put_bucket_logging", BucketLoggingStatus={}), "BucketLoggingStatus.LoggingEnabled",
+             "LoggingEnabled"),
+    _setting("BucketNotification", "put_bucket_notification_configuration",
+             "get_bucket_notification_configuration",
+             call("put_bucket_notification_configuration", NotificationConfiguration={}),
+             "NotificationConfiguration", "@", prepare=_events,
+             renames={"eventbridge": "EventBridgeConfiguration", "queues": "QueueConfigurations",
+                      "lambdaFunctions": "LambdaFunctionConfigurations", "topics": "TopicConfigurations"}),
+    held("s3:BucketObjectv2", "s3", "{key}", put="put_object", read="head_object", delete="delete_object",
+         prepare=_object, renames={"kmsKeyId": "SSEKMSKeyId"}, tag="put_object_tagging", untag="",
+         outputs={"arn": "arn:aws:s3:::{bucket}/{key}"}),
+))

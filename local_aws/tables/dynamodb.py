@@ -1,6 +1,6 @@
-"""DynamoDB tables and Secrets Manager."""
+"""DynamoDB tables."""
 
-from local_aws.tables.form import Run, Step, Type, call
+from local_aws.tables.form import Run, call, held, step
 from local_aws.values import Props
 
 
@@ -65,48 +65,13 @@ def _recovery(run: Run, table: Props, old: Props) -> None:
     run("update_continuous_backups", TableName=table["name"], PointInTimeRecoverySpecification=setting)
 
 
-def _drop_secret(run: Run, secret: Props) -> None:
-    """A window of 0 days deletes at once, as the provider has it."""
-    days = secret.get("recoveryWindowInDays", 30)
-    how = {"RecoveryWindowInDays": days} if days else {"ForceDeleteWithoutRecovery": True}
-    run("delete_secret", SecretId=secret["id"], **how)
-
-
-TABLE = {
-    "aws:dynamodb/table:Table": Type(
-        service="dynamodb",
-        id="{name}",
-        create=call("create_table"),
-        then=(Step(_expiry, on=("ttl",)), Step(_recovery, on=("pointInTimeRecovery",))),
-        update=(
-            call(
-                "update_table",
-                on="billingMode readCapacity writeCapacity provisionedThroughput deletionProtectionEnabled "
-                "tableClass",
-            ),
-        ),
-        read=call("describe_table", "Table"),
-        delete=call("delete_table"),
-        prepare=_table,
-        renames={"name": "TableName", "arn": "TableArn", "streamArn": "LatestStreamArn"},
-        replace=frozenset({"attributes", "hashKey", "rangeKey", "serverSideEncryption", "streamEnabled"}),
-        unread=frozenset({"attributes", "globalSecondaryIndexes", "localSecondaryIndexes"}),
-    ),
-    "aws:secretsmanager/secret:Secret": Type(
-        service="secretsmanager",
-        id="{ARN}",
-        create=call("create_secret"),
-        update=(call("update_secret", on="description kmsKeyId", SecretId="{id}"),),
-        read=call("describe_secret", "!DeletedDate && @ || `null`", SecretId="{id}"),
-        clear=_drop_secret,
-        local=frozenset({"recoveryWindowInDays", "forceOverwriteReplicaSecret"}),
-        tag=call("tag_resource", SecretId="{id}"),
-        untag=call("untag_resource", SecretId="{id}"),
-    ),
-    "aws:secretsmanager/secretVersion:SecretVersion": Type(
-        service="secretsmanager",
-        id="{secretId}|{VersionId}",
-        put=call("put_secret_value"),
-        read=call("get_secret_value"),
-    ),
-}
+# fmt: off
+TABLE = dict((
+    held("dynamodb:Table", "dynamodb", "{name}", create="create_table", prepare=_table, delete="delete_table",
+         then=(step(_expiry, on="ttl"), step(_recovery, on="pointInTimeRecovery")),
+         update=(call("update_table", on="billingMode readCapacity writeCapacity provisionedThroughput "
+                                         "deletionProtectionEnabled tableClass"),),
+         read=call("describe_table", "Table"), renames={"streamArn": "LatestStreamArn"},
+         replace="attributes hashKey rangeKey serverSideEncryption streamEnabled",
+         unread="attributes globalSecondaryIndexes localSecondaryIndexes"),
+))
