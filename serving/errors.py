@@ -42,5 +42,15 @@ class ModelUnavailable(ServingError):
     retry_after_s = 5
 
 
+class Overloaded(ServingError):
+    """The server has as much to do as it may have at once."""
+
+    status = 503
+    retry_after_s = 1
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} requests are being served; no more are taken at once")
+
+
 class InferenceFailed(ServingError):
     """The model failed on inputs that fit its signature."""

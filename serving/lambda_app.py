@@ -8,15 +8,9 @@ imports to every cold start and no segment that this function needs.
 
 import logging
 import os
-import shutil
-import tempfile
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-
-import botocore.session
-from botocore.config import Config
 
 from serving import logs
 from serving.errors import ModelUnavailable
@@ -28,10 +22,6 @@ from serving.store import ModelStore
 # A function has one vCPU at this much memory and more in proportion:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 _MB_PER_VCPU = 1769
-# Of /tmp, for the models; the rest is left to the libraries.
-_CACHE_SHARE = 0.9
-# Together below the gateway's 29 seconds, so that a client hears of a storage that is away.
-_S3 = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2})
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +32,8 @@ def _load() -> Model:
     if missing:
         raise ModelUnavailable(f"the function's environment misses {', '.join(missing)}")
     parts = [time.perf_counter()]
-    # botocore and not boto3, which adds imports for resources that are not used here.
-    s3 = botocore.session.get_session().create_client("s3", config=_S3)
+    store = ModelStore.of(os.environ)
     parts.append(time.perf_counter())
-    cache = Path(os.environ.get("MODEL_CACHE_DIR") or Path(tempfile.gettempdir(), "models"))
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = ModelStore(
-        s3, os.environ["MODEL_BUCKET"], cache, int(shutil.disk_usage(cache).total * _CACHE_SHARE)
-    )
     manifest = store.manifest(os.environ["MODEL_NAME"], os.environ["MODEL_VERSION"])
     data = store.fetch(manifest)
     parts.append(time.perf_counter())

@@ -47,6 +47,7 @@ class LambdaFront:
             status=answer.status,
             duration_ms=(time.perf_counter() - started) * 1e3,
             rows=answer.rows,
+            metrics=True,
             tenant=(gateway.get("authorizer") or {}).get("tenant"),
             route=event.get("resource"),
             request_id=request_id,

@@ -15,14 +15,19 @@ from typing import Any
 import orjson
 
 NAMESPACE = "InferencePlatform"
-_METRICS = [
-    {"Name": "duration_ms", "Unit": "Milliseconds"},
-    {"Name": "rows", "Unit": "Count"},
-    {"Name": "errors", "Unit": "Count"},
-    {"Name": "faults", "Unit": "Count"},
+_CLOUDWATCH_METRICS = [
+    {
+        "Namespace": NAMESPACE,
+        # Per model for alarms, per version for a canary. Not per tenant: each value of a dimension is billed.
+        "Dimensions": [["model"], ["model", "version"]],
+        "Metrics": [
+            {"Name": "duration_ms", "Unit": "Milliseconds"},
+            {"Name": "rows", "Unit": "Count"},
+            {"Name": "errors", "Unit": "Count"},
+            {"Name": "faults", "Unit": "Count"},
+        ],
+    }
 ]
-# Per model for alarms, per version for a canary. Not per tenant: each value of a dimension is billed.
-_DIMENSIONS = [["model"], ["model", "version"]]
 
 
 def configure(level: str) -> None:
@@ -36,28 +41,31 @@ def configure(level: str) -> None:
         logging.getLogger(library).setLevel(logging.WARNING)
 
 
-def request(*, model: str, version: str, status: int, duration_ms: float, rows: int, **fields: Any) -> None:
-    """Write the line of one request, at any log level. `fields`: what else to tell, never a payload."""
-    _write(
-        {
-            "level": "INFO",
-            "message": "request",
-            "model": model,
-            "version": version,
-            "status": status,
-            "duration_ms": round(duration_ms, 3),
-            "rows": rows,
+def request(
+    *, model: str, version: str, status: int, duration_ms: float, rows: int, metrics: bool, **fields: Any
+) -> None:
+    """Write the line of one request, at any log level.
+
+    `metrics`: whether CloudWatch makes metrics of it. `fields`: what else to tell, never a payload.
+    """
+    document = {
+        "level": "INFO",
+        "message": "request",
+        "model": model,
+        "version": version,
+        "status": status,
+        "duration_ms": round(duration_ms, 3),
+        "rows": rows,
+        **fields,
+    }
+    if metrics:
+        document |= {
             "errors": int(400 <= status < 500),
             "faults": int(status >= 500),
-            **fields,
-            "_aws": {
-                "Timestamp": time.time_ns() // 1_000_000,
-                "CloudWatchMetrics": [
-                    {"Namespace": NAMESPACE, "Dimensions": _DIMENSIONS, "Metrics": _METRICS}
-                ],
-            },
+            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": _CLOUDWATCH_METRICS},
         }
-    )
+    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
+    sys.stdout.flush()
 
 
 class _JsonFormatter(logging.Formatter):
@@ -74,8 +82,3 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             document["exception"] = record.exc_info[0].__name__
         return orjson.dumps(document, default=str).decode()
-
-
-def _write(document: dict[str, Any]) -> None:
-    sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
-    sys.stdout.flush()

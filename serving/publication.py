@@ -4,7 +4,6 @@ A version exists once its manifest does, and never changes after: it can be publ
 bytes only, which also puts right what an interruption left.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from botocore.exceptions import ClientError
 from serving import golden
 from serving.errors import ModelNotFound, ModelRefused, ServingError
 from serving.manifest import FILE_NAME, Manifest
-from serving.store import MAX_MANIFEST_BYTES, read_manifest, read_model
+from serving.store import read_folder, read_manifest, read_model
 
 
 class DeliveryRefused(Exception):
@@ -26,7 +25,7 @@ def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
     Raises DeliveryRefused when the folder is not what its manifest says, or the version exists with other
     bytes.
     """
-    manifest, document = _read_folder(folder)
+    manifest, document, data = _read_folder(folder)
     what = f"{manifest.name} {manifest.version}"
     key = manifest.prefix + FILE_NAME
     existing = _get(s3, bucket, key)
@@ -35,8 +34,7 @@ def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
     if existing in (None, document):
         # Without its manifest, or with another file than it says, the version was left by a publish that was
         # interrupted: the manifest says which bytes belong there.
-        with (folder / manifest.file).open("rb") as file:
-            s3.put_object(Bucket=bucket, Key=manifest.prefix + manifest.file, Body=file)
+        s3.put_object(Bucket=bucket, Key=manifest.prefix + manifest.file, Body=data)
         try:
             s3.put_object(
                 Bucket=bucket, Key=key, Body=document, ContentType="application/json", IfNoneMatch="*"
@@ -60,29 +58,15 @@ def verify(s3: Any, bucket: str, name: str, version: str) -> Manifest:
     return manifest
 
 
-def _read_folder(folder: Path) -> tuple[Manifest, bytes]:
-    """A folder's manifest and its bytes, once the file beside it and its golden requests are known to fit."""
-    path = folder / FILE_NAME
-    if not path.is_file() or path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DeliveryRefused(f"{path} must be a manifest of {MAX_MANIFEST_BYTES} bytes at most")
-    document = path.read_bytes()
+def _read_folder(folder: Path) -> tuple[Manifest, bytes, bytes]:
+    """A folder's manifest, its bytes and the model's, once they and the golden requests are known to fit."""
     try:
-        manifest = Manifest.parse(document)
+        manifest, document, data = read_folder(folder)
         for request in manifest.golden:
             golden.decode(request, manifest.signature)
     except ServingError as error:
-        raise DeliveryRefused(f"{path}: {error}") from error
-    model = folder / manifest.file
-    if not model.is_file():
-        raise DeliveryRefused(f"{model} is missing; the manifest names it")
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if (model.stat().st_size, digest) != (manifest.size, manifest.sha256):
-        raise DeliveryRefused(
-            f"{model} has {model.stat().st_size} bytes and sha256 {digest}; "
-            f"the manifest says {manifest.size} and {manifest.sha256}"
-        )
-    return manifest, document
+        raise DeliveryRefused(f"{folder}: {error}") from error
+    return manifest, document, data
 
 
 def _holds(s3: Any, bucket: str, manifest: Manifest) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
-from serving.errors import InferenceFailed, ModelRefused, RequestError
+from serving.errors import InferenceFailed, ModelRefused, ModelUnavailable, RequestError
 from serving.manifest import Manifest
 from serving.oip import InferRequest, InferResponse
 from serving.tensors import TensorSpec, text
@@ -45,9 +45,10 @@ class Model:
     ) -> None:
         """Load `data`, the verified bytes of the manifest's file.
 
-        `providers`: ONNX Runtime execution providers, the preferred one first. `threads`: of the CPU for one
-        inference; more than the CPU has to give makes it slower, for idle ones spin. Raises ModelRefused when
-        the bytes are no model that can run here, or one whose signature is not the manifest's.
+        `providers`: ONNX Runtime execution providers, the preferred one first, which must work. `threads`: of
+        the CPU for one inference; more than the CPU has to give makes it slower, for idle ones spin. Raises
+        ModelRefused when the bytes are no model that can run here, or one with another signature than the
+        manifest's.
         """
         what = f"the model of {manifest.name} {manifest.version}"
         options = ort.SessionOptions()
@@ -57,6 +58,9 @@ class Model:
             self._session = ort.InferenceSession(data, options, providers=list(providers))
         except Exception as error:  # the runtime's errors share no base class
             raise ModelRefused(f"{what} is no ONNX that can run here: {type(error).__name__}") from error
+        if (used := self._session.get_providers()[0]) != providers[0]:
+            # The runtime falls back by itself; a GPU server that computes on its CPU would go unnoticed.
+            raise ModelUnavailable(f"{what} would run on {used}, not on {providers[0]}, which does not work")
         _check(what, "input", manifest.signature.inputs.values(), self._session.get_inputs())
         _check(what, "output", manifest.signature.outputs.values(), self._session.get_outputs())
         self.manifest = manifest

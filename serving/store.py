@@ -8,11 +8,15 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import botocore.session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from serving.errors import ModelNotFound, ModelRefused, ModelUnavailable
@@ -21,6 +25,10 @@ from serving.manifest import FILE_NAME, Manifest, version_prefix
 # Golden requests and statistics are a few hundred KiB at most; a larger document is a mistake or an attack.
 MAX_MANIFEST_BYTES = 8 * 2**20
 _TEMPORARY = ".download-"
+# Of the file system that holds the cache, for models; the rest is left to others.
+_CACHE_SHARE = 0.9
+# Together below the gateway's 29 seconds, so that a client hears of a storage that is away.
+_S3 = Config(connect_timeout=2, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 2})
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +42,26 @@ def read_manifest(s3: Any, bucket: str, name: str, version: str) -> Manifest:
     return manifest
 
 
+def read_folder(folder: Path) -> tuple[Manifest, bytes, bytes]:
+    """A version in a local folder: its manifest, the manifest's bytes, and the model's, which match it."""
+    try:
+        with (folder / FILE_NAME).open("rb") as file:
+            document = file.read(MAX_MANIFEST_BYTES + 1)
+        if len(document) > MAX_MANIFEST_BYTES:
+            raise ModelRefused(f"the folder's manifest is longer than {MAX_MANIFEST_BYTES} bytes")
+        manifest = Manifest.parse(document)
+        data = (folder / manifest.file).read_bytes()
+    except OSError as error:
+        raise ModelNotFound(f"the folder misses {Path(error.filename).name}: {error.strerror}") from None
+    _verify(data, manifest, f"the folder's {manifest.file}")
+    return manifest, document, data
+
+
 def read_model(s3: Any, bucket: str, manifest: Manifest) -> bytes:
     """A model's bytes in S3, equal to the manifest's digest."""
     what = f"the file of {manifest.name} {manifest.version}"
     data = _read(s3, bucket, manifest.prefix + manifest.file, manifest.size, what)
-    digest = hashlib.sha256(data).hexdigest()
-    if (len(data), digest) != (manifest.size, manifest.sha256):
-        raise ModelRefused(
-            f"{what} has {len(data)} bytes and sha256 {digest}; "
-            f"its manifest says {manifest.size} and {manifest.sha256}"
-        )
+    _verify(data, manifest, what)
     return data
 
 
@@ -59,6 +77,21 @@ class ModelStore:
         self._bucket = bucket
         self._cache_dir = cache_dir
         self._max_bytes = max_bytes
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """The store of MODEL_BUCKET, cached in MODEL_CACHE_DIR (default: `models` in the temporary folder).
+
+        The client is botocore's own: boto3 adds imports for resources that are not used here.
+        """
+        cache = Path(environment.get("MODEL_CACHE_DIR") or Path(tempfile.gettempdir(), "models"))
+        try:
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            max_bytes = int(shutil.disk_usage(cache).total * _CACHE_SHARE)
+        except OSError as error:
+            raise ModelUnavailable(f"the model cache cannot be used: {error.strerror}") from error
+        s3 = botocore.session.get_session().create_client("s3", config=_S3)
+        return cls(s3, environment["MODEL_BUCKET"], cache, max_bytes)
 
     def manifest(self, name: str, version: str) -> Manifest:
         """The manifest of a version."""
@@ -133,6 +166,15 @@ def _read(s3: Any, bucket: str, key: str, max_bytes: int, what: str) -> bytes:
     if len(data) > max_bytes:
         raise ModelRefused(f"{what} is longer than {max_bytes} bytes")
     return data
+
+
+def _verify(data: bytes, manifest: Manifest, what: str) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if (len(data), digest) != (manifest.size, manifest.sha256):
+        raise ModelRefused(
+            f"{what} has {len(data)} bytes and sha256 {digest}; "
+            f"its manifest says {manifest.size} and {manifest.sha256}"
+        )
 
 
 def _cached(path: Path, manifest: Manifest) -> bytes | None:

@@ -140,8 +140,8 @@ class TestPublish:
         ("file", "change", "reason"),
         [
             ("model.onnx", lambda data: data + b"!", "has .* bytes and sha256 .* the manifest says"),
-            ("model.onnx", None, "model.onnx is missing"),
-            ("manifest.json", None, "must be a manifest"),
+            ("model.onnx", None, "the folder misses model.onnx"),
+            ("manifest.json", None, "the folder misses manifest.json"),
             ("manifest.json", lambda _: b"{", "the manifest is not JSON"),
             ("manifest.json", lambda data: data.replace(b'"scale"', b'"../../x"'), "name must be a string"),
             ("manifest.json", lambda data: data.replace(b'"v1"', b'"../v1"'), "version must be a string"),

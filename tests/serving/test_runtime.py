@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from sklearn.datasets import load_digits
 
 from serving import golden
-from serving.errors import ModelRefused, RequestError
+from serving.errors import ModelRefused, ModelUnavailable, RequestError
 from serving.manifest import FILE_NAME, Manifest
 from serving.oip import InferRequest, Signature
 from serving.recipes import digits as recipe
@@ -133,6 +133,13 @@ class TestLoading:
                 [TensorSpec(*tensor) for tensor in outputs],
                 scale_manifest,
             )
+
+    def test_a_provider_that_does_not_work_is_not_replaced_silently(
+        self, scale_model: Any, scale_manifest: Any
+    ) -> None:
+        data = scale_model()
+        with pytest.raises(ModelUnavailable, match="would run on CPUExecutionProvider, not on CUDA"):
+            Model(scale_manifest(data), data, ("CUDAExecutionProvider", "CPUExecutionProvider"))
 
     def test_a_manifest_may_fix_a_size_that_the_graph_leaves_open(
         self, scale_model: Any, scale_manifest: Any

@@ -1,0 +1,160 @@
+"""Entry point of the model server's container: one model over HTTP.
+
+    python -m serving.http_app [serve]      (SageMaker starts containers with the argument `serve`)
+
+Environment:
+    MODEL_NAME, MODEL_VERSION, MODEL_BUCKET   what to serve, out of the model store; or
+    MODEL_DIR                                 a folder with model and manifest (default /opt/ml/model, where
+                                              SageMaker puts them, when that has a manifest)
+    MODEL_CACHE_DIR                           where verified files are kept
+    MODEL_PROVIDERS                           ONNX Runtime execution providers, preferred first (default:
+                                              CUDAExecutionProvider where the image has it, and the CPU's)
+    MODEL_THREADS                             threads of the CPU for one inference (default 1)
+    HOST, PORT                                where to listen (default 127.0.0.1, 8080)
+    MAX_BODY_BYTES, MAX_IN_FLIGHT             what to take on (default 16 MiB, 64)
+    DRAIN_SECONDS                             after SIGTERM: how long to answer while saying "not ready" (3)
+    LOG_LEVEL                                 (INFO)
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import onnxruntime as ort
+import uvicorn
+
+from serving import golden, logs
+from serving.errors import ModelRefused, ServingError
+from serving.http_front import HttpFront, Limits
+from serving.manifest import FILE_NAME
+from serving.runtime import CPU, Model
+from serving.served import ServedModel
+from serving.store import ModelStore, read_folder
+
+SAGEMAKER_FOLDER = Path("/opt/ml/model")
+# How long requests in flight may take after the drain; below the 120 s that a pod gets to end.
+GRACE_S = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to listen and how to run the model."""
+
+    host: str
+    port: int
+    drain_s: int
+    limits: Limits
+    providers: tuple[str, ...]
+    threads: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment. Raises ValueError that names the variable at fault."""
+        available = [
+            name for name in ("CUDAExecutionProvider", *CPU) if name in ort.get_available_providers()
+        ]
+        providers = environment.get("MODEL_PROVIDERS")
+        return cls(
+            host=environment.get("HOST", "127.0.0.1"),
+            port=_number(environment, "PORT", 8080),
+            drain_s=_number(environment, "DRAIN_SECONDS", 3),
+            limits=Limits(
+                max_body_bytes=_number(environment, "MAX_BODY_BYTES", Limits().max_body_bytes),
+                max_in_flight=_number(environment, "MAX_IN_FLIGHT", Limits().max_in_flight),
+            ),
+            providers=tuple(providers.split(",")) if providers else tuple(available),
+            threads=_number(environment, "MODEL_THREADS", 1),
+        )
+
+
+def served_model(environment: Mapping[str, str], settings: Settings) -> ServedModel:
+    """The model that the environment names. Raises ValueError, or ServingError for a folder at fault."""
+    folder = environment.get("MODEL_DIR")
+    if folder is None and (SAGEMAKER_FOLDER / FILE_NAME).is_file():
+        folder = str(SAGEMAKER_FOLDER)
+    if folder is not None:
+        manifest, _, data = read_folder(Path(folder))
+        load = partial(_checked, lambda: Model(manifest, data, settings.providers, settings.threads))
+        return ServedModel(manifest.name, manifest.version, load)
+    names = ("MODEL_NAME", "MODEL_VERSION", "MODEL_BUCKET")
+    if missing := [name for name in names if not environment.get(name)]:
+        raise ValueError(f"set MODEL_DIR, or MODEL_NAME, MODEL_VERSION and MODEL_BUCKET; missing: {missing}")
+    name, version = environment["MODEL_NAME"], environment["MODEL_VERSION"]
+
+    def fetch() -> Model:
+        store = ModelStore.of(environment)
+        stored = store.manifest(name, version)
+        return Model(stored, store.fetch(stored), settings.providers, settings.threads)
+
+    return ServedModel(name, version, partial(_checked, fetch))
+
+
+class DrainingServer(uvicorn.Server):
+    """Ends in two steps: not ready but answering, so that routers can stop; then the last requests."""
+
+    def __init__(self, front: HttpFront, settings: Settings) -> None:
+        self._front = front
+        self._drain_s = settings.drain_s
+        super().__init__(
+            uvicorn.Config(
+                front,
+                host=settings.host,
+                port=settings.port,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """On the first signal, drain; on a second, end at once."""
+        if self._front.draining:
+            self.force_exit = self.should_exit = True
+            return
+        self._front.draining = True
+        loop = asyncio.get_event_loop()
+        loop.call_soon_threadsafe(loop.call_later, self._drain_s, self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def _checked(load: Callable[[], Model]) -> Model:
+    """Load a model that passes its golden requests here; a replica that does not must get no requests."""
+    model = load()
+    report = golden.run(model.manifest, model.infer)
+    if report.failed:
+        raise ModelRefused(f"{model} fails golden requests here: {report.failed[0]['reason']}")
+    return model
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name, str(default))
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(f"{name} must be a whole number, not {value!r}")
+    return int(value)
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
+    logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+    if sys.argv[1:] not in ([], ["serve"]):
+        sys.exit("usage: python -m serving.http_app [serve]")
+    try:
+        settings = Settings.of(os.environ)
+        served = served_model(os.environ, settings)
+    except (ValueError, ServingError) as error:
+        sys.exit(f"the server cannot start: {error}")
+    DrainingServer(HttpFront(served, settings.limits), settings).run()
+
+
+if __name__ == "__main__":
+    main()
