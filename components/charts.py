@@ -10,12 +10,14 @@ import pulumi_kubernetes as kubernetes
 from components import iam, karpenter
 from components.image_cache import cached_image
 from components.names import Names
+from components.node_group import SYSTEM_TAINT
 from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.tags import Tags
 
 KARPENTER_VERSION = "1.14.1"
 KEDA_VERSION = "2.21.0"
 LOAD_BALANCER_CONTROLLER_VERSION = "1.14.1"
+_ON_SYSTEM_NODES = [{"key": SYSTEM_TAINT, "operator": "Exists"}]
 _LOAD_BALANCER_CONTROLLER_IMAGE = "public.ecr.aws/eks/aws-load-balancer-controller"
 
 IMAGES = (
@@ -115,6 +117,7 @@ class Charts(pulumi.ComponentResource):
             {
                 "serviceAccount": {"operator": {"name": service_account}},
                 "operator": {"replicaCount": 2},
+                "tolerations": _ON_SYSTEM_NODES,
                 "image": {part: {"registry": registry} for part in ("keda", "metricsApiServer", "webhooks")},
                 "resources": {
                     "operator": _resources(cpu="100m", memory="256Mi"),
@@ -148,6 +151,7 @@ class Charts(pulumi.ComponentResource):
                 "image": {"repository": self._image(_LOAD_BALANCER_CONTROLLER_IMAGE)},
                 "serviceAccount": {"name": service_account},
                 "resources": _resources(cpu="50m", memory="128Mi"),
+                "tolerations": _ON_SYSTEM_NODES,
                 # It binds pods to target groups that exist, and makes no load balancer of its own.
                 "enableServiceMutatorWebhook": False,
                 "enableBackendSecurityGroup": False,
@@ -200,7 +204,7 @@ class Charts(pulumi.ComponentResource):
         statements: pulumi.Input[Sequence[iam.Statement]],
     ) -> PodIdentity:
         return PodIdentity(
-            f"{self._name}-{role}-identity",
+            f"{self._name}-{role}-pods",
             PodIdentityArgs(
                 names=self._args.names,
                 tags=self._args.tags.component("gpu-cluster"),

@@ -8,7 +8,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from components import iam
 from components.names import Names
+from components.node_group import SYSTEM_TAINT
 from components.pod_identity import PodIdentity, PodIdentityArgs
 
 
@@ -38,11 +40,11 @@ class ClusterAddons(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         agent = self._addon("eks-pod-identity-agent", after=[])
         cni = self._identity(
-            "vpc-cni",
+            "cni",
             "kube-system",
             "aws-node",
             "The network plug-in attaches addresses to nodes",
-            ["AmazonEKS_CNI_Policy"],
+            managed_policy="AmazonEKS_CNI_Policy",
         )
         self.on_every_node = [
             agent,
@@ -62,15 +64,21 @@ class ClusterAddons(pulumi.ComponentResource):
     def schedule(self, nodes: Sequence[pulumi.Resource]) -> Sequence[pulumi.Resource]:
         """The add-ons that EKS reports as degraded until a node takes them: made after `nodes`."""
         observability = self._identity(
-            "amazon-cloudwatch-observability",
+            "observability",
             "amazon-cloudwatch",
             "cloudwatch-agent",
             "The CloudWatch agent writes metrics, logs and traces",
-            ["CloudWatchAgentServerPolicy", "AWSXrayWriteOnlyAccess"],
+            managed_policy="CloudWatchAgentServerPolicy",
+            # X-Ray has no resources to name.
+            statements=[iam.allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"])],
         )
         return [
             self._addon("coredns", after=nodes),
-            self._addon("metrics-server", after=nodes),
+            self._addon(
+                "metrics-server",
+                after=nodes,
+                values={"tolerations": [{"key": SYSTEM_TAINT, "operator": "Exists"}]},
+            ),
             # Also runs NVIDIA's DCGM exporter on nodes that have a GPU.
             self._addon("amazon-cloudwatch-observability", after=[*nodes, observability]),
         ]
@@ -90,10 +98,17 @@ class ClusterAddons(pulumi.ComponentResource):
         )
 
     def _identity(
-        self, addon: str, namespace: str, service_account: str, description: str, policies: Sequence[str]
+        self,
+        role: str,
+        namespace: str,
+        service_account: str,
+        description: str,
+        *,
+        managed_policy: str,
+        statements: Sequence[iam.Statement] = (),
     ) -> PodIdentity:
         return PodIdentity(
-            f"{self._name}-{addon}-identity",
+            f"{self._name}-{role}",
             PodIdentityArgs(
                 names=self._args.names,
                 tags=self._args.tags,
@@ -101,7 +116,8 @@ class ClusterAddons(pulumi.ComponentResource):
                 namespace=namespace,
                 service_account=service_account,
                 description=description,
-                managed_policies=policies,
+                managed_policies=[managed_policy],
+                statements=statements,
             ),
             opts=self._child,
         )

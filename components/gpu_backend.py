@@ -1,5 +1,6 @@
 """GPU inference: one model on nodes of the cluster, from no replica to many and back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,8 @@ class GpuBackendArgs:
     data_key_arn: pulumi.Input[str]
     weights: str | None = None
     """S3 folder of the weights (vllm)."""
+    after: Sequence[pulumi.Resource] = ()
+    """KEDA's release: its webhook and its kinds must be there."""
 
 
 class GpuBackend(pulumi.ComponentResource):
@@ -84,7 +87,7 @@ class GpuBackend(pulumi.ComponentResource):
             opts=self._child,
         )
         identity = PodIdentity(
-            f"{name}-identity",
+            f"{name}-pods",
             PodIdentityArgs(
                 names=args.names,
                 tags=self._tags,
@@ -138,6 +141,7 @@ class GpuBackend(pulumi.ComponentResource):
                 deployment=deployment.metadata.name,
                 queue_url=self.jobs.url,
                 scale=args.scale,
+                after=args.after,
             ),
             opts=self._child,
         )

@@ -153,7 +153,7 @@ class GpuCluster(pulumi.ComponentResource):
             encryption_config_key_arn=args.secrets_key_arn,
             enabled_cluster_log_types=_LOG_TYPES,
             authentication_mode=eks.AuthenticationMode.API,
-            access_entries={who: _access_entry(access) for who, access in args.access.items()},
+            access_entries={who: self._access_entry(access) for who, access in args.access.items()},
             upgrade_policy={"support_type": "STANDARD"},
             deletion_protection=args.deletion_protection,
             # Nodes and add-ons are made below; EKS's own security group connects them to the control plane.
@@ -167,6 +167,14 @@ class GpuCluster(pulumi.ComponentResource):
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[logs, permissions]),
         )
+
+    def _access_entry(self, access: ClusterAccess) -> eks.AccessEntryArgsDict:
+        policy = f"arn:aws:eks::aws:cluster-access-policy/{_ACCESS_POLICIES[access.level]}"
+        return {
+            "principal_arn": access.principal_arn,
+            "access_policies": {access.level: {"policy_arn": policy, "access_scope": {"type": "cluster"}}},
+            "tags": self._tags,
+        }
 
     def _nodes(
         self,
@@ -198,11 +206,3 @@ class GpuCluster(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-
-
-def _access_entry(access: ClusterAccess) -> eks.AccessEntryArgsDict:
-    policy = f"arn:aws:eks::aws:cluster-access-policy/{_ACCESS_POLICIES[access.level]}"
-    return {
-        "principal_arn": access.principal_arn,
-        "access_policies": {access.level: {"policy_arn": policy, "access_scope": {"type": "cluster"}}},
-    }

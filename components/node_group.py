@@ -13,6 +13,8 @@ from components.node_role import NodeRole, NodeRoleArgs
 
 GPU_TAINT = "nvidia.com/gpu"
 """Keeps pods that ask for no GPU off the nodes that have one."""
+SYSTEM_TAINT = "CriticalAddonsOnly"
+"""Keeps everything but the platform's own pods off the nodes that the cluster cannot do without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,13 @@ class NodeGroup(pulumi.ComponentResource):
             },
             update_config={"max_unavailable": 1},
             node_repair_config={"enabled": True},
-            taints=[{"key": GPU_TAINT, "value": "present", "effect": "NO_SCHEDULE"}] if args.gpu else None,
+            taints=[
+                {
+                    "key": GPU_TAINT if args.gpu else SYSTEM_TAINT,
+                    "value": "present",
+                    "effect": "NO_SCHEDULE",
+                }
+            ],
             tags=args.tags,
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -1,6 +1,6 @@
 """KEDA's rules for the replicas of one model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -39,6 +39,8 @@ class ReplicaScalerArgs:
     deployment: pulumi.Input[str]
     queue_url: pulumi.Input[str]
     scale: ReplicaScale
+    after: Sequence[pulumi.Resource] = ()
+    """KEDA's release."""
 
 
 class ReplicaScaler(pulumi.ComponentResource):
@@ -52,7 +54,6 @@ class ReplicaScaler(pulumi.ComponentResource):
         self, name: str, args: ReplicaScalerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("inference-platform:replica_scaler:ReplicaScaler", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         object_name = f"model-{args.model}"
         metadata = {"name": object_name, "namespace": args.namespace, "labels": args.labels}
         # The operator's own role: it may count the messages of this environment's jobs queues.
@@ -62,7 +63,7 @@ class ReplicaScaler(pulumi.ComponentResource):
             kind="TriggerAuthentication",
             metadata=metadata,
             spec={"podIdentity": {"provider": "aws"}},
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
         )
         kubernetes.apiextensions.CustomResource(
             f"{name}-scaled-object",

@@ -67,7 +67,7 @@ class Router(pulumi.ComponentResource):
             ROUTER_LABEL: "true",
         }
         identity = PodIdentity(
-            f"{name}-identity",
+            f"{name}-pods",
             PodIdentityArgs(
                 names=args.names,
                 tags=args.tags.component("router"),

@@ -9,6 +9,7 @@ from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, Topolo
 
 from components.model_server import CONTAINER_SECURITY, USER
 from components.network_policies import NAMESPACE
+from components.node_group import SYSTEM_TAINT
 
 PORT = 8080
 BALANCER_IMAGE = "docker.io/vllm/vllm-router:v0.1.17"
@@ -50,6 +51,7 @@ def pod_spec(
             "run_as_group": USER,
             "seccomp_profile": {"type": "RuntimeDefault"},
         },
+        "tolerations": [{"key": SYSTEM_TAINT, "operator": "Exists"}],
         "termination_grace_period_seconds": 90,
         "topology_spread_constraints": [
             _apart("topology.kubernetes.io/zone", labels),

@@ -11,7 +11,8 @@
 Every other combination is refused with the choices that are left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -54,7 +55,7 @@ class EksModel(BaseModel):
     accelerator: str = Field(description="EC2 instance type (environments/instance_types.py).")
     weights: str | None = Field(
         None,
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?]+[^*?/]/?$",
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)+/?$",
         description="S3 folder of the weights, safetensors with configuration and tokenizer (vllm only).",
     )
     weights_gib: float | None = Field(None, gt=0, description="Size of the weights in GiB (vllm only).")
@@ -70,6 +71,10 @@ class EksModel(BaseModel):
     def gpus(self) -> int:
         """GPUs of one replica: vLLM splits a model over all GPUs of its node, ONNX Runtime takes one."""
         return ACCELERATORS[self.accelerator].gpus if self.engine == "vllm" else 1
+
+    def replica(self) -> dict[str, int]:
+        """What one replica requests of a node: `gpus`, `cpu_m`, `memory_gib`."""
+        return asdict(ACCELERATORS[self.accelerator].share(self.gpus))
 
     @model_validator(mode="after")
     def _accelerator_exists(self) -> Self:
@@ -205,6 +210,23 @@ def _own_fields(entry: Any) -> Any:
     known = {name for entry_type in _ENTRIES.values() for name in entry_type.model_fields}
     foreign = known - _ENTRIES[entry["backend"]].model_fields.keys()
     return {name: value for name, value in entry.items() if name not in foreign}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuCapacity:
+    """What the cluster's node pools must be able to start."""
+
+    instance_types: Sequence[str]
+    gpus: int
+
+
+def gpu_capacity(models: Mapping[str, BaseModel]) -> GpuCapacity:
+    """Nodes for all EKS models at their maxima, and for the replica that an update starts beside them."""
+    on_cluster = [model for model in models.values() if isinstance(model, EksModel)]
+    return GpuCapacity(
+        instance_types=sorted({model.accelerator for model in on_cluster}),
+        gpus=sum((model.scale.max + 1) * model.gpus for model in on_cluster),
+    )
 
 
 def _room_gib(node: Accelerator) -> float:

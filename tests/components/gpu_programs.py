@@ -1,9 +1,12 @@
 """The cluster with everything around it and on it, built from a catalogue as the program builds it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 import pulumi
+from pulumi.runtime import mocks, rpc
 from pydantic import TypeAdapter
 
 from components.charts import Charts, ChartsArgs
@@ -21,6 +24,7 @@ from components.router import Router, RouterArgs
 from components.router_pod import PORT, Route
 from components.tags import Tags
 from environments.compute import Catalogue, EksModel, gpu_capacity
+from tests.components.recorded import Recorded, Resource, deployed
 
 NAMES = Names(platform="inference-platform", environment="dev", account_id="111111111111", region="us-east-1")
 TAGS = Tags(platform="inference-platform", environment="dev", owner="platform-team", cost_center="ml-dev")
@@ -177,3 +181,48 @@ def platform(
         ),
         inside,
     )
+
+
+class Cloud(Recorded):
+    """An imaginary AWS with a cluster: what components read of EKS, EC2, IAM and SQS."""
+
+    def outputs(self, type_: str, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        id_, outputs = super().outputs(type_, name, inputs)
+        outputs.setdefault("name", f"{name}-1234567")
+        if type_ == "aws:sqs/queue:Queue":
+            outputs["url"] = f"https://sqs.us-east-1.amazonaws.com/111111111111/{outputs['name']}"
+        if type_ == "aws:ec2/launchTemplate:LaunchTemplate":
+            outputs["latestVersion"] = 1
+        if type_ == "aws:lb/loadBalancer:LoadBalancer":
+            outputs["dnsName"] = f"{name}.elb.us-east-1.amazonaws.com"
+        if type_.startswith("kubernetes:"):
+            outputs = dict(inputs)
+        return id_, outputs
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if args.typ != "eks:index:Cluster":
+            return super().new_resource(args)
+        return args.name, {"kubeconfigJson": "{}", "clusterSecurityGroupId": "sg-nodes"}
+
+
+def built(models: Mapping[str, Any] = MODELS, **arguments: Any) -> Recorded:
+    """What `platform` registers."""
+    # A resource that is an input (the cluster's role) would be read back from the engine, by a task that
+    # outlives the program; its URN says as much.
+    with patch.object(rpc, "deserialize_resource", lambda reference, *_: reference["urn"]):
+        return deployed(lambda: platform(models, **arguments), recorded=Cloud())
+
+
+def statements(recorded: Recorded, role: str) -> dict[str, dict[str, Any]]:
+    """Sid -> statement of the inline policy of a role, by the name of the component that makes the role."""
+    document = json.loads(recorded.named(f"{role}-role-policy").inputs["policy"])
+    return {statement["Sid"]: statement for statement in document["Statement"]}
+
+
+def objects(recorded: Recorded) -> list[Resource]:
+    """Everything that goes to the Kubernetes API."""
+    return [
+        resource
+        for resource in recorded.resources
+        if resource.type.startswith("kubernetes:") and "helm.sh" not in resource.type
+    ]
