@@ -7,7 +7,7 @@ from environments.schema import Environment
 from inferctl.client import Client
 from inferctl.engine import Engine
 from inferctl.errors import CommandFailed
-from inferctl.workspace import Mode, Workspace, find_pulumi
+from inferctl.workspace import Mode, Workspace
 from local_aws.emulator import Endpoints
 
 
@@ -67,7 +67,7 @@ def open_session(
     env: Environment, mode: Mode, workspace: Workspace, endpoints: Endpoints | None = None
 ) -> Session:
     """A session in a given mode; creates the stack where it is kept on this machine."""
-    pulumi = find_pulumi()
+    pulumi = workspace.pulumi()
     environ = workspace.engine_environment(env.name, mode, pulumi, endpoints)
     engine = Engine(workspace, env.name, mode, environ, pulumi, env.policy_profile)
     engine.ensure_stack()

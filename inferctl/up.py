@@ -16,7 +16,7 @@ from environments.schema import Environment
 from inferctl.engine import Outcome
 from inferctl.errors import CommandFailed
 from inferctl.session import Session, environment, open_session
-from inferctl.workspace import ROOT, Workspace, find_pulumi
+from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
 from local_aws.tables import TABLES
 from serving import delivery, package
@@ -35,8 +35,8 @@ def up(name: str, console: Console) -> None:
             from there.
     """
     env = environment(name)
-    find_pulumi()
     workspace = Workspace.here()
+    workspace.pulumi()
     with Progress() as progress:
         with progress.step("packages") as step:
             step.result = build_packages(env, workspace)

@@ -41,6 +41,19 @@ class Workspace:
     def packages(self) -> Path:
         return self.local / "packages"
 
+    def pulumi(self) -> Path:
+        """The Pulumi CLI to run, with a language host for Python beside it.
+
+        Raises:
+            CommandFailed: `make setup` has not got one yet.
+        """
+        found = cli.find()
+        if found is None:
+            raise CommandFailed("the Pulumi CLI has not been set up", "run `make setup`")
+        if cli.needs_language_host(found):
+            return cli.install_language_host(found, self.local / "bin", Path(sys.executable))
+        return found
+
     def emulator(self) -> Emulator:
         return Emulator(self.local)
 
@@ -75,14 +88,9 @@ class Workspace:
         self, env: str, mode: Mode, pulumi: Path, endpoints: Endpoints | None
     ) -> dict[str, str]:
         """Environment variables of the engine, its plug-ins and the program."""
-        path = [str(pulumi.parent)]
-        if cli.needs_language_host(pulumi):
-            path.insert(
-                0, str(cli.install_language_host(pulumi, self.local / "bin", Path(sys.executable)).parent)
-            )
         own = {
             **os.environ,
-            "PATH": os.pathsep.join([*path, os.environ.get("PATH", "")]),
+            "PATH": os.pathsep.join([str(pulumi.parent), os.environ.get("PATH", "")]),
             "INFERENCE_PACKAGES": str(self.packages),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DEBUG_COMMANDS": "true",  # gives --event-log, as the Automation API has it
@@ -131,14 +139,3 @@ class Workspace:
         """Seconds that setting up took, as the bootstrap measured them."""
         path = self.local / "times.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def find_pulumi() -> Path:
-    """The Pulumi CLI that `make setup` got.
-
-    Raises:
-        CommandFailed: there is none yet.
-    """
-    if found := cli.find():
-        return found
-    raise CommandFailed("the Pulumi CLI has not been set up", "run `make setup`")
