@@ -74,7 +74,7 @@ def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorize
         "/v2/models": {"get": _fixed("listModels", "The models of this platform", 200, {"models": models})},
     }
     for route in routes:
-        paths |= _model_paths(route.model, route.integration, title_case=_operation_suffix(route.model))
+        paths |= _model_paths(route.model, route.integration)
     paths |= _unknown_model_paths()
     return {
         "openapi": "3.0.1",
@@ -95,14 +95,13 @@ def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorize
     }
 
 
-def _operation_suffix(model: str) -> str:
-    return "".join(part.capitalize() for part in model.split("-"))
+def _model_paths(model: str, integration: Mapping[str, Any]) -> Json:
+    # Names have no underscore, so `a-1` and `a1` stay apart.
+    suffix = model.replace("-", "_")
 
-
-def _model_paths(model: str, integration: Mapping[str, Any], title_case: str) -> Json:
     def operation(operation_id: str, summary: str, **more: Any) -> Json:
         return {
-            "operationId": f"{operation_id}{title_case}",
+            "operationId": f"{operation_id}_{suffix}",
             "summary": summary,
             "security": _SECURITY,
             "responses": {"200": {"description": summary}, **_ERRORS},
