@@ -23,6 +23,13 @@ from local_aws.values import UNKNOWN, Props, changes, plain
 
 _ZONES = "abc"
 """Letters of the availability zones that a region is taken to have."""
+_EMULATE = (
+    "LOCAL_AWS_DIR",
+    "LOCAL_AWS_ENDPOINT",
+    "LOCAL_AWS_MOTO_ENDPOINT",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+)
 SCRATCH_MARKER = ".scratch-backend"
 """File that marks a folder as a backend made for one plan: nothing real is kept there."""
 
@@ -35,12 +42,14 @@ class Settings:
         mode: LOCAL_AWS_MODE, `emulate` (resources live in the embedded AWS) or `plan` (nothing is made).
         folder: LOCAL_AWS_DIR, the checkout's `.local`.
         endpoints: LOCAL_AWS_ENDPOINT (ministack) and LOCAL_AWS_MOTO_ENDPOINT.
+        key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of the embedded AWS.
         backend: PULUMI_BACKEND_URL, where the engine keeps its state.
     """
 
     mode: str
     folder: Path
     endpoints: Mapping[str, str]
+    key: tuple[str, str]
     backend: str
 
     @staticmethod
@@ -52,17 +61,16 @@ class Settings:
                 "needs LOCAL_AWS_MODE=emulate or plan. To deploy to an AWS account, unset PULUMI_HOME: the "
                 "engine then uses the official plug-in"
             )
-        wanted = {"emulate": ("LOCAL_AWS_DIR", "LOCAL_AWS_ENDPOINT", "LOCAL_AWS_MOTO_ENDPOINT"), "plan": ()}
-        absent = [name for name in wanted[mode] if not environment.get(name)]
+        given = {name: environment.get(name, "") for name in _EMULATE}
+        absent = [name for name, value in given.items() if mode == "emulate" and not value]
         if absent:
             raise Refused(f"LOCAL_AWS_MODE=emulate also needs {', '.join(absent)}")
+        folder, ministack, moto, key_id, secret = given.values()
         return Settings(
             mode,
-            Path(environment.get("LOCAL_AWS_DIR", "")),
-            {
-                "ministack": environment.get("LOCAL_AWS_ENDPOINT", ""),
-                "moto": environment.get("LOCAL_AWS_MOTO_ENDPOINT", ""),
-            },
+            Path(folder),
+            {"ministack": ministack, "moto": moto},
+            (key_id, secret),
             environment.get("PULUMI_BACKEND_URL", ""),
         )
 
@@ -98,7 +106,7 @@ class AwsPlugin(Plugin):
         account = str(allowed[0]) if allowed else "123456789012"
         self._tags = (checking.decoded(config.get("defaultTags")) or {}).get("tags") or {}
         if self._settings.mode == "emulate":
-            operations = Operations(self._settings.endpoints, region)
+            operations = Operations(self._settings.endpoints, self._settings.key, region)
             account = operations.run("sts", "get_caller_identity")["Account"]
             if allowed and account not in allowed:
                 raise Refused(f"allowedAccountIds: the embedded AWS is account {account}, not {allowed}")

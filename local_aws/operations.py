@@ -1,12 +1,12 @@
 """AWS operations by boto3's names: their shapes, and calls whose errors a user can act on."""
 
 import functools
+import os
 import re
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore import xform_name
 from botocore.config import Config
@@ -41,6 +41,14 @@ class CallFailed(Exception):
 
 
 @functools.cache
+def _session() -> Any:
+    """A session that knows nothing of the user's own AWS set-up, whatever profile it names."""
+    nowhere = (None, None, os.devnull, None)
+    settings = {"config_file": nowhere, "credentials_file": nowhere, "profile": (None, None, None, None)}
+    return botocore.session.Session(session_vars=settings)
+
+
+@functools.cache
 def input_shape(service: str, operation: str) -> Any:
     """botocore's shape of an operation's parameters; it needs no client and no network."""
     model, names = _model(service)
@@ -50,7 +58,7 @@ def input_shape(service: str, operation: str) -> Any:
 @functools.cache
 def _model(service: str) -> tuple[Any, dict[str, str]]:
     with _LOADING:
-        model = botocore.session.get_session().get_service_model(service)
+        model = _session().get_service_model(service)
         return model, {xform_name(name): name for name in model.operation_names}
 
 
@@ -60,11 +68,13 @@ _LOADING = threading.RLock()
 class Operations:
     """Calls to the embedded AWS in one region. Clients are made once each, on first use.
 
-    `endpoints` maps `ministack` and `moto` to base URLs; credentials come from the environment.
+    `endpoints` maps `ministack` and `moto` to base URLs, `key` is an access key's id and secret. Nothing else
+    of the user's AWS set-up counts: no profile, no shared credentials, no proxy.
     """
 
-    def __init__(self, endpoints: Mapping[str, str], region: str) -> None:
-        self._endpoints, self.region, self.endpoint = endpoints, region, endpoints["ministack"]
+    def __init__(self, endpoints: Mapping[str, str], key: tuple[str, str], region: str) -> None:
+        self._endpoints, self._key, self.region = endpoints, key, region
+        self.endpoint = endpoints["ministack"]
         self._clients: dict[str, Any] = {}
 
     def run(self, service: str, operation: str, **parameters: Any) -> Any:
@@ -92,11 +102,14 @@ class Operations:
         if service not in self._clients:
             with _LOADING:  # a session may not make two clients at once
                 endpoint = self._endpoints["moto" if service in MOTO_SERVICES else "ministack"]
-                self._clients[service] = boto3.client(
+                self._clients[service] = _session().create_client(
                     service,
                     region_name=self.region,
                     endpoint_url=endpoint,
+                    aws_access_key_id=self._key[0],
+                    aws_secret_access_key=self._key[1],
                     config=Config(
+                        proxies={},
                         max_pool_connections=32,
                         connect_timeout=5,
                         retries={"max_attempts": 3},
