@@ -14,8 +14,11 @@ _DAYS = 24 * 60 * 60
 
 
 def queue_prefix(names: Names) -> str:
-    """How the names of all jobs queues of an environment begin."""
-    return f"{names.prefix}-jobs-"
+    """How the names of all jobs queues of an environment begin.
+
+    SQS takes 80 characters: the longest environment and model names leave five for what stands between.
+    """
+    return f"{names.prefix}-job-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,12 @@ class JobsQueue(pulumi.ComponentResource):
         super().__init__("inference-platform:jobs_queue:JobsQueue", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        dead_letters = self._queue("failed", retention_days=14)
-        queue = self._queue("", retention_days=4, dead_letters=dead_letters)
+        dead_letters = self._queue("dead-letters", f"{args.names.prefix}-dlq-{args.model}", retention_days=14)
+        queue = self._queue(
+            "queue", queue_prefix(args.names) + args.model, retention_days=4, dead_letters=dead_letters
+        )
         aws.sqs.RedriveAllowPolicy(
-            f"{name}-failed-redrive",
+            f"{name}-redrive",
             queue_url=dead_letters.url,
             redrive_allow_policy=queue.arn.apply(
                 lambda arn: json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": [arn]})
@@ -59,12 +64,11 @@ class JobsQueue(pulumi.ComponentResource):
         self.register_outputs({"url": self.url, "arn": self.arn})
 
     def _queue(
-        self, role: str, *, retention_days: int, dead_letters: aws.sqs.Queue | None = None
+        self, role: str, queue_name: str, *, retention_days: int, dead_letters: aws.sqs.Queue | None = None
     ) -> aws.sqs.Queue:
-        args, suffix = self._args, f"-{role}" if role else ""
-        queue_name = f"{queue_prefix(args.names)}{args.model}{suffix}"
+        args = self._args
         queue = aws.sqs.Queue(
-            f"{self._name}{suffix}",
+            f"{self._name}-{role}",
             name=queue_name,
             kms_master_key_id=args.data_key_arn,
             kms_data_key_reuse_period_seconds=300,
@@ -80,7 +84,7 @@ class JobsQueue(pulumi.ComponentResource):
             opts=self._child,
         )
         aws.sqs.QueuePolicy(
-            f"{self._name}{suffix}-policy",
+            f"{self._name}-{role}-policy",
             queue_url=queue.url,
             policy=iam.policy(
                 {
