@@ -4,73 +4,14 @@ Types, logical names, parents and settings are those of the official component w
 API authentication, so that a plan, a policy or an alias means the same on every plug-in.
 """
 
-import hashlib
-import json
 from typing import Any
 
 import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
-Given = dict[str, Any]
-"""Inputs by their names in the schema (camelCase), each plain or an Output."""
-
-_CNI_ENVIRONMENT = {
-    "WARM_ENI_TARGET": "1",
-    "AWS_VPC_K8S_CNI_LOGLEVEL": "DEBUG",
-    "AWS_VPC_K8S_CNI_LOG_FILE": "/host/var/log/aws-routed-eni/ipamd.log",
-    "AWS_VPC_K8S_CNI_VETHPREFIX": "eni",
-    "AWS_VPC_ENI_MTU": "9001",
-    "AWS_VPC_K8S_PLUGIN_LOG_LEVEL": "DEBUG",
-    "AWS_VPC_K8S_PLUGIN_LOG_FILE": "/var/log/aws-routed-eni/plugin.log",
-    "ENABLE_POD_ENI": "false",
-    "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "false",
-    "AWS_VPC_K8S_CNI_EXTERNALSNAT": "false",
-}
-_CNI_INIT_ENVIRONMENT = {"DISABLE_TCP_EARLY_DEMUX": "false"}
-
-
-class ServiceRole(ComponentResource):
-    """The role that EKS assumes."""
-
-    def __init__(self, name: str, tags: Any, opts: ResourceOptions) -> None:
-        super().__init__("eks:index:ServiceRole", name, None, opts)
-        child = ResourceOptions(parent=self)
-        trust = {
-            "Action": ["sts:AssumeRole", "sts:TagSession"],
-            "Effect": "Allow",
-            "Principal": {"Service": ["eks.amazonaws.com"]},
-        }
-        self.role = aws.iam.Role(
-            f"{name}-role",
-            description="Allows EKS to manage clusters on your behalf.",
-            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
-            tags=tags,
-            opts=child,
-        )
-        policy = "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
-        suffix = hashlib.sha1(policy.encode(), usedforsecurity=False).hexdigest()[:8]  # as the official name
-        self.attachment = aws.iam.RolePolicyAttachment(
-            f"{name}-{suffix}", policy_arn=policy, role=self.role.name, opts=child
-        )
-        self.register_outputs({"role": self.role})
-
-
-class VpcCniAddon(ComponentResource):
-    """The vpc-cni add-on, configured by the environment variables of its two containers."""
-
-    def __init__(self, name: str, cluster: Any, options: Given, tags: Any, opts: ResourceOptions) -> None:
-        super().__init__("eks:index:VpcCniAddon", name, None, opts)
-        values = Output.from_input(options).apply(_cni_values)
-        self.addon = addon(
-            name,
-            "vpc-cni",
-            cluster,
-            options | {"configurationValues": values},
-            tags,
-            ResourceOptions(parent=self),
-        )
-        self.register_outputs({"addon": self.addon})
+from local_aws.eks_access import ServiceRole, access_entries, kubeconfig
+from local_aws.eks_addons import Given, VpcCniAddon, addon
 
 
 class Cluster(ComponentResource):
@@ -90,14 +31,15 @@ class Cluster(ComponentResource):
         role = made.role if made else given["serviceRole"]
         security_group = self._cluster_security_group()
         cluster = self._control_plane(role, [made.attachment] if made else [], security_group, subnets)
-        kubeconfig = self._kubeconfig(cluster, with_profile=False)
+        options = given.get("providerCredentialOpts")
+        config = kubeconfig(cluster, options, with_profile=False)
         provider = kubernetes.Provider(
             f"{name}-eks-k8s",
-            kubeconfig=Output.json_dumps(self._kubeconfig(cluster, with_profile=True)),
+            kubeconfig=Output.json_dumps(kubeconfig(cluster, options, with_profile=True)),
             enable_config_map_mutable=given.get("enableConfigMapMutable"),
             opts=self._child,
         )
-        entries = self._access_entries(cluster)
+        entries = access_entries(name, cluster, given, self)
         cni = self._addons(cluster, provider, entries)
         issuer: Output[str] = cluster.identities.apply(_issuer)
         oidc = None
@@ -119,7 +61,7 @@ class Cluster(ComponentResource):
             "encryptionConfig": cluster.encryption_config,
             "endpoint": cluster.endpoint,
             "instanceRoles": roles,
-            "kubeconfig": kubeconfig,
+            "kubeconfig": config,
             "nodeGroupOptions": {"nodeSecurityGroup": nodes, "clusterIngressRule": ingress},
             "nodeSecurityGroupTags": given.get("nodeSecurityGroupTags"),
             "oidcProvider": oidc,
@@ -141,8 +83,8 @@ class Cluster(ComponentResource):
             "fargateProfileId": "",
             "fargateProfileStatus": "",
             "instanceRoles": roles,
-            "kubeconfig": kubeconfig,
-            "kubeconfigJson": Output.json_dumps(kubeconfig),
+            "kubeconfig": config,
+            "kubeconfigJson": Output.json_dumps(config),
             "nodeSecurityGroup": nodes,
             "nodeSecurityGroupId": nodes.id if nodes else made_by_eks,
             "oidcIssuer": issuer.apply(lambda url: url.removeprefix("https://")),
@@ -252,35 +194,6 @@ class Cluster(ComponentResource):
         )
         return aws.ec2.SecurityGroupRule(f"{self._prefix}-{role}", args, self._child)
 
-    def _access_entries(self, cluster: aws.eks.Cluster) -> list[Resource]:
-        entries = dict(self._given.get("accessEntries") or {})
-        if "instanceRole" in self._given:  # without it no node of that role can join
-            nodes = {"principalArn": self._given["instanceRole"].arn, "type": "EC2_LINUX"}
-            entries = {"defaultNodeGroupInstanceRole": nodes} | entries
-        made: list[Resource] = []
-        for key, entry in entries.items():
-            resource = aws.eks.AccessEntry(
-                f"{self._prefix}-{key}",
-                cluster_name=cluster.name,
-                principal_arn=entry["principalArn"],
-                kubernetes_groups=entry.get("kubernetesGroups"),
-                tags=entry.get("tags"),
-                type=entry.get("type"),
-                user_name=entry.get("username"),
-                opts=ResourceOptions(parent=self, depends_on=[cluster]),
-            )
-            for association, policy in (entry.get("accessPolicies") or {}).items():
-                aws.eks.AccessPolicyAssociation(
-                    f"{self._prefix}-{key}-{association}",
-                    cluster_name=cluster.name,
-                    principal_arn=entry["principalArn"],
-                    policy_arn=policy["policyArn"],
-                    access_scope=policy["accessScope"],
-                    opts=ResourceOptions(parent=resource, depends_on=[resource]),
-                )
-            made.append(resource)
-        return made
-
     def _addons(
         self, cluster: aws.eks.Cluster, provider: kubernetes.Provider, entries: list[Resource]
     ) -> VpcCniAddon | None:
@@ -294,73 +207,6 @@ class Cluster(ComponentResource):
             return None
         opts = ResourceOptions(parent=self, depends_on=entries, providers={"kubernetes": provider})
         return VpcCniAddon(f"{name}-vpc-cni", cluster, given.get("vpcCniOptions") or {}, tags, opts)
-
-    def _kubeconfig(self, cluster: aws.eks.Cluster, *, with_profile: bool) -> Output[Given]:
-        """A kubeconfig whose token the AWS CLI gets."""
-
-        def config(found: list[Any]) -> Given:
-            name, arn, endpoint, authority, options = found
-            words = [
-                "--region",
-                arn.split(":")[3],
-                "eks",
-                "get-token",
-                "--cluster-name",
-                name,
-                "--output",
-                "json",
-            ]
-            if options and options.get("roleArn"):
-                words += ["--role", options["roleArn"]]
-            if options and options.get("profileName") and with_profile:
-                words += ["--profile", options["profileName"]]
-            api = "client.authentication.k8s.io/v1beta1"
-            environment = [{"name": "KUBERNETES_EXEC_INFO", "value": f'{{"apiVersion": "{api}"}}'}]
-            token = {"apiVersion": api, "command": "aws", "args": words, "env": environment}
-            server = {"server": endpoint, "certificate-authority-data": authority}
-            return {
-                "apiVersion": "v1",
-                "clusters": [{"cluster": server, "name": "kubernetes"}],
-                "contexts": [{"context": {"cluster": "kubernetes", "user": "aws"}, "name": "aws"}],
-                "current-context": "aws",
-                "kind": "Config",
-                "users": [{"name": "aws", "user": {"exec": token}}],
-            }
-
-        facts = (cluster.name, cluster.arn, cluster.endpoint, cluster.certificate_authority.data)
-        return Output.all(*facts, self._given.get("providerCredentialOpts")).apply(config)
-
-
-def addon(
-    name: str, addon_name: Any, cluster: Any, options: Given, tags: Any, opts: ResourceOptions
-) -> aws.eks.Addon:
-    """An add-on. Without a version EKS chooses; the official component asks the account for the newest."""
-    values: Any = options.get("configurationValues")
-    if values is not None:
-        values = Output.json_dumps(values, sort_keys=True, separators=(",", ":"))
-    return aws.eks.Addon(
-        name,
-        addon_name=addon_name,
-        addon_version=options.get("version") or options.get("addonVersion"),
-        cluster_name=cluster.name,
-        configuration_values=values,
-        preserve=options.get("preserve", True),
-        resolve_conflicts_on_create=options.get("resolveConflictsOnCreate", "OVERWRITE"),
-        resolve_conflicts_on_update=options.get("resolveConflictsOnUpdate", "OVERWRITE"),
-        service_account_role_arn=options.get("serviceAccountRoleArn"),
-        tags=tags,
-        opts=opts,
-    )
-
-
-def _cni_values(options: Given) -> Given:
-    values = dict(options.get("configurationValues") or {})
-    if options.get("enableNetworkPolicy") is not None:
-        values.setdefault("enableNetworkPolicy", str(options["enableNetworkPolicy"]).lower())
-    init = values.get("init") or {}
-    values["env"] = _CNI_ENVIRONMENT | (values.get("env") or {})
-    values["init"] = init | {"env": _CNI_INIT_ENVIRONMENT | (init.get("env") or {})}
-    return values
 
 
 def _issuer(identities: Any) -> str:

@@ -20,7 +20,8 @@ from pulumi import ComponentResource, InputPropertiesError, Inputs, Output, Reso
 from pulumi.provider import ConstructResult, Provider
 from pulumi.provider import main as serve
 
-from local_aws.eks_cluster import Cluster, Given, addon
+from local_aws.eks_addons import Given, addon
+from local_aws.eks_cluster import Cluster
 
 _ADDON = {"configurationValues", "resolveConflictsOnCreate", "resolveConflictsOnUpdate"}
 _ADDON_OPTIONS = {*_ADDON, "enabled", "version"}

@@ -5,7 +5,7 @@ from typing import Any
 import pulumi_eks
 import pytest
 
-from local_aws.eks_cluster import _cni_values
+from local_aws.eks_addons import _cni_values
 from local_aws.eks_plugin import _HELD, _OPTIONS, _ami_type, _problems
 
 CLUSTER: dict[str, Any] = {
