@@ -6,12 +6,12 @@ value and what would be accepted.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from environments.schema import Environment
 
@@ -57,7 +57,10 @@ def _decode(value: str) -> Any:
     """The engine passes every value as a string: null as an empty one, structured ones as JSON."""
     if not value:
         return None
-    return json.loads(value) if value.startswith(("{", "[")) else value
+    try:
+        return json.loads(value) if value.startswith(("{", "[")) else value
+    except ValueError:
+        return value  # text that happens to begin with a bracket
 
 
 def _yaml(path: Path) -> dict[str, Any]:
@@ -78,6 +81,8 @@ def _yaml(path: Path) -> dict[str, Any]:
 def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
     settings: dict[str, Any] = {}
     for key, value in config.items():
+        if not isinstance(key, str):
+            raise EnvironmentInvalid(f"{source}: {key!r}: a key must be text that begins with {PREFIX}")
         if key.startswith(PREFIX):
             settings[key.removeprefix(PREFIX)] = value
         elif not key.startswith(FOREIGN_NAMESPACES):
@@ -89,7 +94,8 @@ def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
             f"{source}: name: the stack's name is the environment's name; remove this key"
         )
     settings["name"] = name
-    settings["models"] = _catalogue(settings.get("models") or {}, source)
+    overrides = settings.get("models")
+    settings["models"] = _catalogue({} if overrides is None else overrides, source)
     try:
         return Environment.model_validate(settings)
     except ValidationError as error:
@@ -99,6 +105,11 @@ def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
 def _catalogue(overrides: Any, source: str) -> dict[str, Any]:
     """models.yaml with an environment's overrides: field by field, `null` removes a model."""
     base = _yaml(FOLDER / "models.yaml")
+    for model, fields in base.items():
+        if not isinstance(fields, Mapping):
+            raise EnvironmentInvalid(
+                f"environments/models.yaml: {model}: must be a mapping of fields, not {fields!r}"
+            )
     if not isinstance(overrides, Mapping):
         raise EnvironmentInvalid(f"{source}: models: must be a mapping of model names, not {overrides!r}")
     merged = {**base}
@@ -114,15 +125,45 @@ def _catalogue(overrides: Any, source: str) -> dict[str, Any]:
 
 def _lines(error: ValidationError) -> list[str]:
     lines = []
-    for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"] if part != "[key]") or "settings"
+    errors = error.errors(include_url=False)
+    for item in errors:
+        if item["type"] == "too_short" and any(_inside(other["loc"], item["loc"]) for other in errors):
+            continue  # pydantic leaves refused items out and then misses them
+        key = ".".join(str(part) for part in item["loc"] if part != "[key]")
         match item["type"]:
             case "extra_forbidden":
-                lines.append(f"{key}: unknown key; remove it or correct its spelling")
+                lines.append(f"{key}: unknown key; accepted are {', '.join(_accepted(item['loc']))}")
             case "missing":
                 lines.append(f"{key}: is required and has no default; set it")
             case "value_error":
-                lines.append(f"{key}: {item['ctx']['error']}")
+                lines.append(f"{key}: {item['ctx']['error']}" if key else str(item["ctx"]["error"]))
             case _:
                 lines.append(f"{key}: got {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
     return lines
+
+
+def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def _accepted(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that may stand beside the one at `location`."""
+    sections: list[type[BaseModel]] = [Environment]
+    for part in location[:-1]:
+        inside = [
+            found
+            for section in sections
+            if part in section.model_fields
+            for found in _sections(section.model_fields[str(part)].annotation)
+        ]
+        sections = inside or sections  # an index or a model's name leads no further
+    known = {(section, name) for section in sections for name in section.model_fields}
+    return sorted({name for _, name in known - {(Environment, "name")}})
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a value of this type is made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
