@@ -23,7 +23,7 @@ class LambdaModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["lambda"]
+    backend: Literal["lambda"] = Field(description="What serves the model: lambda, on the CPU.")
     engine: Literal["onnx"] = Field("onnx", description="Lambda has no GPU: ONNX on the CPU is what it runs.")
     version: ModelVersion = Field(description="Version to serve at first; deliveries move on from there.")
     memory_mb: int = Field(1024, ge=256, le=10_240, description="Function memory in MiB; CPU follows it.")

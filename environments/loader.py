@@ -54,9 +54,7 @@ def from_engine(name: str) -> Environment:
 
 
 def _decode(value: str) -> Any:
-    """The engine passes every value as a string: null as an empty one, structured ones as JSON."""
-    if not value:
-        return None
+    """The engine passes every value as a string, structured ones as JSON."""
     try:
         return json.loads(value) if value.startswith(("{", "[")) else value
     except ValueError:
@@ -84,7 +82,8 @@ def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
         if not isinstance(key, str):
             raise EnvironmentInvalid(f"{source}: {key!r}: a key must be text that begins with {PREFIX}")
         if key.startswith(PREFIX):
-            settings[key.removeprefix(PREFIX)] = value
+            # The engine makes an empty string of null, so both mean the same in a file, too.
+            settings[key.removeprefix(PREFIX)] = None if value == "" else value
         elif not key.startswith(FOREIGN_NAMESPACES):
             raise EnvironmentInvalid(
                 f"{source}: {key}: unknown key; the platform's settings begin with {PREFIX}"

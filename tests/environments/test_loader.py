@@ -308,6 +308,17 @@ def test_what_the_engine_adds_on_the_command_line_counts(
     assert environment.web_acl is None
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_null_and_empty_mean_the_same_in_a_file_as_they_do_to_the_engine(
+    write: Write, monkeypatch: pytest.MonkeyPatch, nothing: str | None
+) -> None:
+    name = write({"web_acl": nothing})
+    config = {PREFIX + key: value for key, value in {**VALID, "web_acl": nothing}.items()}
+    monkeypatch.setenv("PULUMI_CONFIG", engine_config(config))
+    assert loader.from_file(name).web_acl is None
+    assert loader.from_engine(name) == loader.from_file(name)
+
+
 def test_a_mistake_in_the_engine_s_config_names_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     config = {PREFIX + key: value for key, value in VALID.items()} | {f"{PREFIX}owner": "[x"}
     monkeypatch.setenv("PULUMI_CONFIG", engine_config({**config, f"{PREFIX}protect": "maybe"}))
