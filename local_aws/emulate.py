@@ -131,9 +131,12 @@ class Emulation:
         bare, told = plain(inputs), from_members(made, kind, table.names)
         scope = self._scope(told | bare, creation.id)
         try:
-            if adopted:  # an update may need what only a read tells, such as WAF's lock token
-                scope = self._scope((self._find(kind, table, scope, creation.id) or {}) | scope, creation.id)
-            self._apply(kind, table, scope, bare, {}, (*table.then, *(table.update if adopted else ())))
+            if adopted:  # what the killed `up` asked for may not be what is asked for now
+                there = self._find(kind, table, scope, creation.id) or {}
+                scope = self._scope(there | scope, creation.id)
+                real = {name: plain(_kept(value, there.get(name))) for name, value in inputs.items()}
+                self._apply(kind, table, scope, bare, real, table.update)
+            self._apply(kind, table, scope, bare, {}, table.then)
             create = table.create or table.put
             tags = create and table.names.members(
                 ["tags"], input_shape(table.service, create.operation).members
