@@ -105,7 +105,7 @@ def test_a_constructor_takes_name_args_and_opts(component: type[pulumi.Component
 def test_arguments_are_frozen_and_keyword_only(component: type) -> None:
     arguments = getattr(importlib.import_module(component.__module__), f"{component.__name__}Args")
     assert dataclasses.is_dataclass(arguments)
-    assert arguments.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    assert vars(arguments)["__dataclass_params__"].frozen
     assert all(field.kw_only for field in dataclasses.fields(arguments))
 
 

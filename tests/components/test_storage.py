@@ -1,6 +1,7 @@
 """Buckets: private, encrypted, versioned, TLS only, logged, and cleaned up by prefix."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.components.platform_args import ACCOUNT, DATA_KEY, NAMES, TAGS
 from tests.components.recorded import Recorded, deployed
 
 ROLES = ["models", "data", "logs"]
-SIBLINGS = {
+SIBLINGS: Mapping[str, Mapping[str, Any]] = {
     "BucketOwnershipControls": {"rule": {"objectOwnership": "BucketOwnerEnforced"}},
     "BucketPublicAccessBlock": {
         "blockPublicAcls": True,

@@ -344,4 +344,4 @@ def test_a_fifth_environment_is_one_file(folder: Path) -> None:
 def test_an_environment_never_changes_after_loading(write: Write) -> None:
     environment = loader.from_file(write({}))
     with pytest.raises(ValueError, match="frozen"):
-        environment.gateway.burst = 1
+        environment.gateway.burst = 1  # type: ignore[misc]
