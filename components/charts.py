@@ -39,11 +39,13 @@ class ChartsArgs:
     cluster_name: pulumi.Input[str]
     vpc_id: pulumi.Input[str]
     interruption_queue_name: pulumi.Input[str]
+    """SQS queue from which Karpenter hears that a node will go."""
     target_group_arns: Sequence[pulumi.Input[str]]
     """The only target groups that the load balancer controller may change."""
     queue_prefix: str
     """How the names of the queues begin whose length KEDA may read."""
     isolated_vpc: bool = False
+    """Whether the VPC has no NAT: Karpenter then asks nothing of the price list, which has no endpoint."""
     cached_images: bool = True
     """Whether images come through the account's pull-through cache."""
 

@@ -47,6 +47,7 @@ class GpuClusterArgs:
     control_plane_subnet_ids: Sequence[pulumi.Input[str]]
     """Subnets over two zones at least, in which the API server can be reached."""
     node_subnet_ids: Sequence[pulumi.Input[str]]
+    """Private subnets of nodes and pods."""
     secrets_key_arn: pulumi.Input[str]
     """Encrypts Kubernetes secrets; it must stay for as long as the cluster does."""
     logs_key_arn: pulumi.Input[str]
@@ -56,6 +57,7 @@ class GpuClusterArgs:
     access: Mapping[str, ClusterAccess] = field(default_factory=dict)
     deletion_protection: bool = True
     system_instance_type: str = "m7g.large"
+    """Machine of the nodes for system pods; Graviton."""
     system_nodes: int = 2
     """Nodes for system pods, one zone each; during an update there is one more."""
     baseline: GpuBaseline | None = None

@@ -32,6 +32,7 @@ class JobsQueueArgs:
     visibility_timeout_s: int = 900
     """How long a worker has for one job before another worker gets it."""
     attempts: int = 3
+    """How often a job is tried before it goes to the dead-letter queue."""
 
 
 class JobsQueue(pulumi.ComponentResource):

@@ -26,11 +26,17 @@ class NodeGroupArgs:
     subnet_ids: Sequence[pulumi.Input[str]]
     description: str
     instance_types: Sequence[str]
+    """EC2 instance types, in the order of preference."""
     architecture: Literal["arm64", "x86_64"]
+    """Of the instance types."""
     min_size: int
+    """Fewest nodes."""
     max_size: int
+    """Most nodes."""
     gpu: bool = False
+    """Whether the nodes have GPUs: their image has the driver, and only GPU pods run there."""
     data_volume_gib: int = 30
+    """Size of the volume that holds images and logs, in GiB."""
     after: Sequence[pulumi.Resource] = ()
     """What a node needs to become ready, e.g. the network add-on."""
 

@@ -26,8 +26,11 @@ class NodePoolsArgs:
     tags: Tags
     cluster_name: pulumi.Input[str]
     security_group_id: pulumi.Input[str]
+    """Security group of the nodes."""
     instance_profile: pulumi.Input[str]
+    """Name of the instance profile that nodes run with."""
     volumes_key_arn: pulumi.Input[str]
+    """KMS key of the nodes' volumes."""
     instance_types: Sequence[str]
     """Accelerators that the models ask for."""
     gpus: int

@@ -38,13 +38,16 @@ class RouterArgs:
     image: pulumi.Input[str]
     """The model server's image for arm64, which holds the router, too."""
     balancer_image: pulumi.Input[str]
+    """Image of the balancer in front of the vLLM replicas."""
     routes: Mapping[str, Route]
     target_group_arn: pulumi.Input[str]
+    """Target group that the pods become targets of."""
     vpc_cidr: str
     """Addresses from which the load balancer comes."""
     data_key_arn: pulumi.Input[str]
     """Key of the jobs queues."""
     replicas: int = 2
+    """Pods, over zones and nodes."""
     after: Sequence[pulumi.Resource] = ()
     """The load balancer controller's release, without which pods do not become targets."""
 
