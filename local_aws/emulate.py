@@ -174,7 +174,7 @@ class Emulation:
             if before.get("tags") != bare.get("tags"):
                 self._retag(table, scope, before.get("tags") or {}, bare.get("tags") or {})
             found = self._find(kind, table, scope, id)
-        except CallFailed as error:
+        except (CallFailed, Refused) as error:
             raise Refused(f"updating {_label(urn)}: {error}") from error
         if found is None:
             raise Refused(f"updating {_label(urn)}: {id} is gone from the embedded AWS; refresh the stack")

@@ -345,13 +345,14 @@ def _called(integration: Props) -> Props:
 
 
 def _alike(settings: Iterable[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return all(_given({"": old.get(name)}) == _given({"": new.get(name)}) for name in settings)
+    return all(_given({name: old.get(name)}) == _given({name: new.get(name)}) for name in settings)
 
 
 def _patches(settings: Iterable[str], old: Props, new: Props) -> list[Props]:
     changed = [name for name in settings if not _alike([name], old, new)]
-    return [{"op": "replace", "path": f"/{name}", "value": _text(new.get(name))} for name in changed]
+    values = {name: _text(new.get(name, _DEFAULTS.get(name, ""))) for name in changed}
+    return [{"op": "replace", "path": f"/{name}", "value": value} for name, value in values.items()]
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool | dict | list) else str("" if value is None else value)
+    return json.dumps(value) if isinstance(value, bool | dict | list) else str(value)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from local_aws import rest_api
+from local_aws.provider import Refused
 from local_aws.tables.form import Run, Step, call, held, step
 from local_aws.values import Props
 
@@ -49,7 +50,11 @@ def _patch(operation: str, target: str, paths: str) -> Step:
 
 
 def _document(inputs: Props) -> Props:
-    return json.loads(inputs["body"]) if inputs.get("body") else {}
+    try:
+        document: Props = json.loads(inputs.get("body") or "{}")
+    except ValueError as error:
+        raise Refused(f"body: not JSON: {error}") from error
+    return document
 
 
 def _api(inputs: Props) -> Props:
@@ -67,7 +72,10 @@ def _import(run: Run, api: Props, old: Props) -> None:
     if old and changed:
         run("update_rest_api", restApiId=api["id"], patchOperations=_patches(changed))
     if api.get("body"):
-        rest_api.import_document(run, api["id"], _document(api))
+        try:
+            rest_api.import_document(run, api["id"], _document(api))
+        except rest_api.DocumentInvalid as error:
+            raise Refused(f"body: {error}") from error
 
 
 def _variables(run: Run, stage: Props, old: Props) -> None:
