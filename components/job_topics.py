@@ -1,0 +1,64 @@
+"""Topics on which an endpoint tells that jobs are finished or have failed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components import iam
+from components.names import Names
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobTopicsArgs:
+    """Arguments of `JobTopics`."""
+
+    names: Names
+    tags: Mapping[str, str]
+    """Tags of the topics."""
+    model: str
+    """Name of the model; part of the topics' names."""
+    data_key_arn: pulumi.Input[str]
+    """Key that encrypts the messages; who publishes or subscribes needs it, too."""
+
+
+class JobTopics(pulumi.ComponentResource):
+    """Two encrypted topics that take messages over TLS only."""
+
+    success_arn: pulumi.Output[str]
+    error_arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: JobTopicsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("inference-platform:job_topics:JobTopics", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.success_arn, self.error_arn = self._topic("succeeded"), self._topic("failed")
+        self.register_outputs({"success_arn": self.success_arn, "error_arn": self.error_arn})
+
+    def _topic(self, role: str) -> pulumi.Output[str]:
+        args = self._args
+        topic_name = f"{args.names.prefix}-jobs-{args.model}-{role}"
+        topic = aws.sns.Topic(
+            f"{self._name}-{role}",
+            name=topic_name,
+            kms_master_key_id=args.data_key_arn,
+            tags=args.tags,
+            opts=self._child,
+        )
+        aws.sns.TopicPolicy(
+            f"{self._name}-{role}-policy",
+            arn=topic.arn,
+            policy=iam.policy(
+                {
+                    "Sid": "TlsOnly",
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "sns:Publish",
+                    "Resource": args.names.arn("sns", topic_name),
+                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                }
+            ),
+            opts=self._child,
+        )
+        return topic.arn

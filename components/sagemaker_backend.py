@@ -1,0 +1,253 @@
+"""SageMaker inference: one model on an endpoint, hosted in one of three ways."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components import iam
+from components.api_document import Json
+from components.job_topics import JobTopics, JobTopicsArgs
+from components.names import Names
+from components.sagemaker_deployment import (
+    RollbackAlarms,
+    RollbackAlarmsArgs,
+    TrafficShift,
+    deployment_config,
+    update_request,
+)
+from components.sagemaker_hosting import (
+    VARIANT,
+    Async,
+    Hosting,
+    RealTime,
+    Serverless,
+    async_inference,
+    data_capture,
+    production_variant,
+)
+from components.sagemaker_integration import ROUTES, integrations, refused
+from components.sagemaker_model import HostedModel, HostedModelArgs, beside
+from components.sagemaker_scaling import VariantScaling, VariantScalingArgs
+from components.tags import Tags
+
+_LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, kw_only=True)
+class SageMakerBackendArgs:
+    """Arguments of `SageMakerBackend`."""
+
+    names: Names
+    tags: Tags
+    data_key_arn: pulumi.Input[str]
+    """Key of the buckets, the topics and the instances' volumes."""
+    logs_key_arn: pulumi.Input[str]
+    """Key of the log group."""
+    log_retention_days: int = 30
+    """Days that the endpoint's logs are kept."""
+    log_level: str = "INFO"
+    """Least severe level that the model server logs."""
+    model: str
+    """Name of the model."""
+    version: str
+    """Version to serve at first; deliveries move on from there."""
+    image: pulumi.Input[str]
+    """Image of the model server, in the account's registry."""
+    hosting: Hosting
+    """What it runs on, with the settings of that."""
+    shift: TrafficShift = field(default_factory=TrafficShift)
+    """How deliveries move requests to another version."""
+    p99_ms: int = 1000
+    """A delivery is undone above this 99th percentile of the model's latency, milliseconds (not async)."""
+    availability: float = 99.5
+    """Percent of requests to answer without a 5xx; a delivery is undone at ten times the errors."""
+    alarm_actions: Sequence[pulumi.Input[str]] = ()
+    """Topics that hear of the alarms."""
+
+
+class SageMakerBackend(pulumi.ComponentResource):
+    """Serves one ONNX model on an endpoint of its own.
+
+    Once the endpoint is there, only deliveries move it. An update of the stack renews `update_request` and
+    what that names, and leaves the endpoint with the version, the settings and the number of instances that
+    it has. The provider's own update would reset the number, for it cannot ask UpdateEndpoint to retain it
+    (https://github.com/hashicorp/terraform-provider-aws/issues/48990), and the version with it. Whoever
+    delivers makes that request, or one for a copy of what it names with another version's files, and deletes
+    what the endpoint has left; the stack deletes none of it, because an endpoint needs the configuration and
+    the model that it runs on.
+
+    What UpdateEndpoint cannot change (the mode, or the type of instances that scale) is part of the
+    endpoint's name: another endpoint is made, takes the route over, and the first one goes.
+
+    Raises:
+        ValueError: the name is longer than SageMaker allows, or `shift` is beyond its limits.
+    """
+
+    endpoint_name: pulumi.Output[str]
+    endpoint_arn: pulumi.Output[str]
+    update_request: pulumi.Output[Mapping[str, Any]]
+    """Arguments of UpdateEndpoint that put the stack's settings live and keep the number of instances."""
+    integrations: pulumi.Output[Mapping[str, Json]]
+    """Operation (`infer`, `metadata`, `ready`) -> its integration in API Gateway."""
+    topics: JobTopics | None
+    """Where finished and failed jobs are told of (async)."""
+
+    def __init__(
+        self, name: str, args: SageMakerBackendArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("inference-platform:sagemaker_backend:SageMakerBackend", name, None, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._tags = args.tags.component("sagemaker-backend")
+        endpoint_name = _endpoint_name(args)
+        log_group = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            name=f"/aws/sagemaker/Endpoints/{endpoint_name}",
+            retention_in_days=args.log_retention_days,
+            kms_key_id=args.logs_key_arn,
+            tags=self._tags,
+            opts=self._child,
+        )
+        alarms = RollbackAlarms(
+            f"{name}-alarms",
+            RollbackAlarmsArgs(
+                tags=self._tags,
+                endpoint_name=endpoint_name,
+                p99_ms=None if isinstance(args.hosting, Async) else args.p99_ms,
+                availability=args.availability,
+                actions=args.alarm_actions,
+            ),
+            opts=self._child,
+        )
+        self.topics = self._topics() if isinstance(args.hosting, Async) else None
+        hosted = HostedModel(
+            f"{name}-host",
+            HostedModelArgs(
+                names=args.names,
+                tags=self._tags,
+                model=args.model,
+                version=args.version,
+                image=args.image,
+                hosting=args.hosting,
+                data_key_arn=args.data_key_arn,
+                log_group=f"/aws/sagemaker/Endpoints/{endpoint_name}",
+                log_level=args.log_level,
+                alarm_names=alarms.alarm_names,
+                topics=self.topics,
+            ),
+            opts=self._child,
+        )
+        configuration = self._configuration(hosted.model_name)
+        deployment = deployment_config(
+            args.shift,
+            alarms.alarm_names,
+            divisible=isinstance(args.hosting, RealTime) and args.hosting.scale.min >= 2,
+        )
+        endpoint = aws.sagemaker.Endpoint(
+            f"{name}-endpoint",
+            name=endpoint_name,
+            endpoint_config_name=configuration.name,
+            deployment_config=deployment,
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[hosted, alarms, log_group],
+                ignore_changes=["endpointConfigName", "deploymentConfig"],
+            ),
+        )
+        if not isinstance(args.hosting, Serverless):
+            VariantScaling(
+                f"{name}-scaling",
+                VariantScalingArgs(
+                    tags=self._tags,
+                    endpoint_name=endpoint.name,
+                    variant=VARIANT,
+                    jobs=isinstance(args.hosting, Async),
+                    scale=args.hosting.scale,
+                ),
+                opts=self._child,
+            )
+        self.endpoint_name, self.endpoint_arn = endpoint.name, endpoint.arn
+        self.update_request = pulumi.Output.all(endpoint.name, configuration.name).apply(
+            lambda known: update_request(known[0], known[1], deployment)
+        )
+        self.integrations = self._integrations(endpoint_name)
+        self.register_outputs({"endpoint_name": self.endpoint_name, "endpoint_arn": self.endpoint_arn})
+
+    def _topics(self) -> JobTopics:
+        args = self._args
+        return JobTopics(
+            f"{self._name}-topics",
+            JobTopicsArgs(
+                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
+            ),
+            opts=self._child,
+        )
+
+    def _configuration(self, model_name: pulumi.Input[str]) -> aws.sagemaker.EndpointConfiguration:
+        args, hosting = self._args, self._args.hosting
+        where = (args.names, args.model, args.data_key_arn)
+        return aws.sagemaker.EndpointConfiguration(
+            f"{self._name}-config",
+            production_variants=[production_variant(hosting, model_name)],
+            # NVMe disks, which some types have beside the volume, are encrypted by their own hardware:
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+            kms_key_arn=None if isinstance(hosting, Serverless) else args.data_key_arn,
+            data_capture_config=data_capture(hosting, *where),
+            async_inference_config=async_inference(hosting, *where, self.topics)
+            if isinstance(hosting, Async) and self.topics is not None
+            else None,
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+
+    def _integrations(self, endpoint_name: str) -> pulumi.Output[Mapping[str, Json]]:
+        args = self._args
+        if isinstance(args.hosting, Async):
+            reason = f"model {args.model} takes jobs only: POST /v2/models/{args.model}/jobs"
+            return pulumi.Output.from_input(dict.fromkeys(ROUTES, refused(reason)))
+        arn = args.names.arn("sagemaker", f"endpoint/{endpoint_name}")
+        role = iam.role(
+            f"{self._name}-invoke",
+            trust_policy=iam.trust("apigateway.amazonaws.com", args.names.account_id),
+            statements=[iam.allow("Invoke", ["sagemaker:InvokeEndpoint"], [arn])],
+            description=f"API Gateway asks model {args.model}",
+            tags=self._tags,
+            opts=self._child,
+        )
+
+        def known(credentials_arn: str) -> Mapping[str, Json]:
+            found = integrations(
+                model=args.model,
+                endpoint_name=endpoint_name,
+                region=args.names.region,
+                credentials_arn=credentials_arn,
+            )
+            if not beside(args.hosting):
+                return found
+            # A pipeline hands the answer of one container to the next, whatever it is.
+            refusal = refused(f"model {args.model} is a pipeline and answers inference requests only")
+            return {**dict.fromkeys(ROUTES, refusal), "infer": found["infer"]}
+
+        return role.arn.apply(known)
+
+
+def _endpoint_name(args: SageMakerBackendArgs) -> str:
+    """A name for the model, its mode and the type of its instances.
+
+    Raises:
+        ValueError: it is longer than SageMaker allows.
+    """
+    hosting = args.hosting
+    kind = hosting.mode if isinstance(hosting, Serverless) else f"{hosting.mode} {hosting.instance}"
+    name = f"{args.names.prefix}-{args.model}-{hashlib.sha256(kind.encode()).hexdigest()[:4]}"
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"model {args.model}: the endpoint's name {name} has {len(name)} characters and SageMaker takes "
+            f"{_LONGEST_NAME}; shorten the model's name by {len(name) - _LONGEST_NAME}"
+        )
+    return name
