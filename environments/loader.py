@@ -128,7 +128,7 @@ def _lines(error: ValidationError) -> list[str]:
     for item in errors:
         if item["type"] == "too_short" and any(_inside(other["loc"], item["loc"]) for other in errors):
             continue  # pydantic leaves refused items out and then misses them
-        key = ".".join(str(part) for part in item["loc"] if part != "[key]")
+        key = _key(item["loc"])
         match item["type"]:
             case "extra_forbidden":
                 lines.append(f"{key}: unknown key; accepted are {', '.join(_accepted(item['loc']))}")
@@ -139,6 +139,13 @@ def _lines(error: ValidationError) -> list[str]:
             case _:
                 lines.append(f"{key}: got {item['input']!r}; {item['msg'][0].lower()}{item['msg'][1:]}")
     return lines
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """The path of a setting as a file has it: pydantic adds which backend's entry a model was read as."""
+    if location[0:1] == ("models",) and location[2:3] and location[2] in _backends():
+        location = location[:2] + location[3:]
+    return ".".join(str(part) for part in location if part != "[key]")
 
 
 def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
@@ -155,9 +162,21 @@ def _accepted(location: tuple[int | str, ...]) -> list[str]:
             if part in section.model_fields
             for found in _sections(section.model_fields[str(part)].annotation)
         ]
+        if entry := _backends().get(str(part)):
+            inside = [entry]
         sections = inside or sections  # an index or a model's name leads no further
     known = {(section, name) for section in sections for name in section.model_fields}
     return sorted({name for _, name in known - {(Environment, "name")}})
+
+
+def _backends() -> Mapping[str, type[BaseModel]]:
+    """Backend -> the section that describes a model on it."""
+    return {
+        backend: section
+        for section in _sections(Environment.model_fields["models"].annotation)
+        if "backend" in section.model_fields
+        for backend in get_args(section.model_fields["backend"].annotation)
+    }
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

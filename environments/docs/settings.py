@@ -206,12 +206,16 @@ def _kind(schema: Schema) -> str:
 
 
 def _range(schema: Schema) -> str:
-    least, above, most, below = (
-        schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
-    )
-    low = f"{least:,}" if least is not None else f"above {above:,}" if above is not None else ""
-    high = f"{most:,}" if most is not None else f"below {below:,}" if below is not None else ""
-    return f", {low} to {high}" if low and high else f", {low or high} or more" if low else ""
+    bounds = {
+        "minimum": "{:,}",
+        "exclusiveMinimum": "above {:,}",
+        "maximum": "to {:,}",
+        "exclusiveMaximum": "to below {:,}",
+    }
+    parts = [form.format(schema[bound]) for bound, form in bounds.items() if bound in schema]
+    if len(parts) == 1 and "minimum" in schema:
+        parts.append("or more")
+    return f", {' '.join(parts)}" if parts else ""
 
 
 def _differences(names: Sequence[str]) -> list[str]:

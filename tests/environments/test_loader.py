@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from environments import loader
+from environments import compute, loader
 from environments.loader import PREFIX, EnvironmentInvalid
+from environments.schema import Environment
 from tests.components.programs import engine_config
 
 VALID: Mapping[str, Any] = {
@@ -202,6 +203,39 @@ def test_a_broken_setting_is_one_line_with_file_key_and_remedy(write: Write, wro
     [line] = message.splitlines()
     assert line.startswith("environments/Pulumi.trial.yaml: ")
     assert key in line
+    assert re.search(remedy, line), line
+
+
+class AllBackends(Environment):
+    """An environment whose models may be on any backend."""
+
+    models: compute.Catalogue  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "remedy"),
+    [
+        ({"backend": "gpu"}, "models.trial", "'lambda', 'eks', 'sagemaker'"),
+        ({"backend": "eks", "accelerator": "g6.xlarge"}, "models.trial.scale", "is required"),
+        (
+            {"backend": "eks", "accelerator": "g6.xlarge", "scale": {"max": 1, "maxx": 2}},
+            "models.trial.scale.maxx",
+            "accepted are max, min, target$",
+        ),
+        (
+            {"backend": "lambda", "memory": 1},
+            "models.trial.memory",
+            "accepted are backend, engine, ephemeral_mb, memory_mb, provisioned_concurrency, .* version$",
+        ),
+        ({"backend": "eks", "accelerator": "x", "scale": {"max": 1}}, "models.trial", "choose g5.xlarge"),
+    ],
+)
+def test_a_broken_model_of_any_backend_is_named_as_in_the_file(
+    write: Write, monkeypatch: pytest.MonkeyPatch, model: dict[str, Any], key: str, remedy: str
+) -> None:
+    monkeypatch.setattr(loader, "Environment", AllBackends)
+    [line] = refused(write({"models": {"trial": {"version": "v1", **model}}})).splitlines()
+    assert line.startswith(f"environments/Pulumi.trial.yaml: {key}: "), line
     assert re.search(remedy, line), line
 
 
