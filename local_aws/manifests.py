@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 
 from local_aws.values import UNKNOWN, Asset, Props, Secret, plain
 
-KUBERNETES_VERSION = "1.34.0"
+KUBERNETES_VERSION = "1.35.0"
 SECRET_DATA = ("data", "stringData")
 """Properties of a Secret whose values are secret, however the program passed them."""
 _SCHEMAS = f"kubernetes-json-schema/v{KUBERNETES_VERSION}-local-strict"

@@ -263,6 +263,22 @@ def test_a_request_that_nobody_signed_is_refused(
     assert _status_of(f"{shared.ministack}{path}?{query}", method, headers) == 403
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/_ministack/health", 200),
+        ("POST", "/_aws/execute-api/0123abcd/local/v2/models/digits/infer", 404),
+        ("OPTIONS", "/_aws/execute-api/0123abcd/local/v2", 404),
+        ("POST", "/oauth2/token", 400),
+        ("GET", "/us-east-1_none/.well-known/openid-configuration", 404),
+    ],
+)
+def test_what_aws_serves_without_a_signature_is_served(
+    shared: Endpoints, method: str, path: str, status: int
+) -> None:
+    assert _status_of(shared.ministack + path, method, {"Authorization": "Bearer a-token"}) == status
+
+
 def test_open_documents_route_by_their_path_alone(shared: Endpoints) -> None:
     document = f"{shared.ministack}/us-east-1_none/.well-known/jwks.json"
     headers = {
