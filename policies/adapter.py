@@ -31,9 +31,14 @@ class _UndecidedUntilUp(proxy.UnknownValueError):
 
 
 def plain(value: Any) -> Any:
-    """A property as a plain value: dicts and lists for the SDK's proxies, `UNKNOWN` for unknown values."""
+    """A value as the rules see it: dicts and lists for the SDK's proxies, `UNKNOWN` for unknown values, ints.
+
+    The engine's protocol knows only floats.
+    """
     if isinstance(value, str):
         return UNKNOWN if value in _UNKNOWNS else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, sdk.Secret):
         return plain(value.value)
     if isinstance(value, Mapping):
@@ -128,7 +133,7 @@ class Pack:
     def _settings(self, rule: Rule, args: Any) -> Settings:
         """The rule's thresholds, with the defaults that the engine has filled in."""
         if rule.id not in self._parsed:
-            given = _whole(dict(args.get_config()))
+            given = plain(args.get_config())
             level = self.defaults[rule.id].level
             self._parsed[rule.id] = parse(rule, {"enforcementLevel": level, **given}).settings
         return self._parsed[rule.id]
@@ -164,15 +169,6 @@ class Pack:
             return functools.reduce(merged, rule.remedy(resource, settings), args.props)
         except Undecided:  # it cannot tell what to set; the violation is reported
             return None
-
-
-def _whole(value: Any) -> Any:
-    """Whole numbers as ints again: the engine's protocol knows only floats."""
-    if isinstance(value, dict):
-        return {key: _whole(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_whole(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def merged(value: Any, patch: Mapping[Any, Any]) -> Any:

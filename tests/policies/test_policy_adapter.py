@@ -32,6 +32,11 @@ def test_proxies_become_dicts_and_lists() -> None:
     assert type(plain(as_the_sdk_gives(props))["a"]) is dict
 
 
+def test_whole_numbers_are_ints_again() -> None:
+    result = plain(as_the_sdk_gives({"a": 3.0, "b": [0.5, 2.0]}))
+    assert result == {"a": 3, "b": [0.5, 2]} and type(result["a"]) is int
+
+
 def test_unknown_values_become_a_marker_wherever_they_are() -> None:
     props = {"a": UNKNOWN_STRING_VALUE, "b": [UNKNOWN_STRING_VALUE, 1], "c": {"d": UNKNOWN_STRING_VALUE}}
     assert plain(as_the_sdk_gives(props)) == {"a": UNKNOWN, "b": [UNKNOWN, 1], "c": {"d": UNKNOWN}}
