@@ -43,6 +43,8 @@ def plugin(folder: Path, config: Props | None = None, **environment: str) -> Kub
         "LOCAL_AWS_DIR": str(folder),
         "LOCAL_AWS_ENDPOINT": "http://127.0.0.1:1",
         "LOCAL_AWS_MOTO_ENDPOINT": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "unused",
+        "AWS_SECRET_ACCESS_KEY": "unused",
     }
     made = KubernetesPlugin(given | environment)
     made.configure(config or {})
