@@ -29,6 +29,7 @@ class FunctionDefaults:
     tracing: bool = True
     runtime: str = "python3.13"
     architecture: str = "arm64"
+    """What the packages were built for: `arm64` or `x86_64`."""
 
 
 @dataclass(frozen=True, kw_only=True)

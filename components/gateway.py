@@ -42,8 +42,11 @@ class UsageLimits:
     """What one tenant may use."""
 
     rate_per_s: float
+    """Steady requests per second."""
     burst: int
+    """Requests admitted at once above the steady rate."""
     quota_per_day: int
+    """Requests per day."""
 
 
 @dataclass(frozen=True, kw_only=True)

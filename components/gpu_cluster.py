@@ -25,6 +25,7 @@ class ClusterAccess:
     """A principal that may use the Kubernetes API, beside the one that creates the cluster."""
 
     principal_arn: pulumi.Input[str]
+    """Role or user."""
     level: Literal["admin", "view"] = "view"
     """`view` reads everything, secrets included."""
 
@@ -34,7 +35,9 @@ class GpuBaseline:
     """GPU nodes that always run, for models that must never be cold; the others come from Karpenter."""
 
     instance_type: str
+    """EC2 instance type with GPUs."""
     nodes: int = 1
+    """How many there are."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,9 @@ class Names:
     """Names of one environment of the platform in one account and region."""
 
     platform: str
+    """Name of the platform: the Pulumi project."""
     environment: str
+    """Name of the environment: the Pulumi stack."""
     account_id: str
     region: str
 

@@ -16,8 +16,11 @@ class Package:
     """An uploaded zip, as a Lambda function refers to it."""
 
     bucket: pulumi.Output[str]
+    """Bucket that holds it."""
     key: pulumi.Output[str]
+    """S3 key, which carries the content's digest."""
     sha256_base64: str
+    """Digest of the content as Lambda states it."""
 
 
 @dataclass(frozen=True, kw_only=True)

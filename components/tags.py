@@ -9,9 +9,13 @@ class Tags:
     """Cost-allocation tags of one environment; `component()` adds the part that a resource belongs to."""
 
     platform: str
+    """Name of the platform: the Pulumi project."""
     environment: str
+    """Name of the environment: the Pulumi stack."""
     owner: str
+    """Team that answers for it."""
     cost_center: str
+    """Who pays."""
 
     def component(self, component: str) -> Mapping[str, str]:
         return {
