@@ -67,7 +67,7 @@ def render(folder: Path = FOLDER) -> str:
         "take keywords only. `Input[T]` is a value that another resource may still have to supply.",
         "",
         *(
-            f"- [{entry.name}](#{entry.name.lower()}): {_line(_first_sentence(entry.text))}"
+            f"- [{entry.name}](#{entry.name.lower()}): {_cell(_first_sentence(entry.text))}"
             for entry in components
         ),
         "",
@@ -87,9 +87,7 @@ def _component(entry: Class, known: dict[str, Class]) -> list[str]:
     lines = [f"## {entry.name}", "", place, "", entry.text, ""]
     if args := known.get(f"{entry.name}Args"):
         lines += _table("Argument", args.attributes, known)
-    if entry.attributes:
-        lines += _table("Output", entry.attributes, known)
-    return lines
+    return lines + _outputs(entry.attributes)
 
 
 def _shared(components: Sequence[Class], known: dict[str, Class]) -> list[Class]:
@@ -108,18 +106,25 @@ def _shared(components: Sequence[Class], known: dict[str, Class]) -> list[Class]
 def _table(kind: str, attributes: Sequence[Attribute], known: dict[str, Class]) -> list[str]:
     if not attributes:
         return []
-    with_default = kind != "Output"
-    lines = [f"| {kind} | Type |{' Default |' if with_default else ''} Meaning |"]
-    lines.append("|---|---|" + ("---|" if with_default else "") + "---|")
+    lines = [f"| {kind} | Type | Default | Meaning |", "|---|---|---|---|"]
     for attribute in attributes:
         default = "required" if attribute.default is None else f"`{attribute.default}`"
-        cells = [f"`{attribute.name}`", f"`{_line(attribute.type)}`", *([default] if with_default else [])]
-        lines.append(f"| {' | '.join(cells)} | {_line(text_of(attribute, known))} |")
+        cells = (f"`{attribute.name}`", f"`{attribute.type}`", default, text_of(attribute, known))
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
     return [*lines, ""]
 
 
-def _line(text: str) -> str:
-    """Text as it can stand in a table's cell."""
+def _outputs(attributes: Sequence[Attribute]) -> list[str]:
+    if not attributes:
+        return []
+    lines = [
+        f"- `{attribute.name}`: `{attribute.type}`{f'. {attribute.text}' if attribute.text else ''}"
+        for attribute in attributes
+    ]
+    return ["Outputs:", "", *lines, ""]
+
+
+def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", r"\|")
 
 
