@@ -5,7 +5,7 @@ from pathlib import Path
 from components.build_project import BuildDefaults, BuildNetwork
 from components.images import Images, ImagesArgs
 from environments import loader
-from tests.components import gpu_programs
+from tests.components import gpu_programs, sagemaker_programs
 from tests.components.platform_args import DATA_KEY, LOGS_KEY, NAMES, TAGS, package
 from tests.components.programs import program
 from tests.components.recorded import Recorded, deployed
@@ -19,7 +19,7 @@ _EVERYTHING = {
 }
 
 PROGRAMS = [*loader.names(), "everything"]
-DEPLOYMENTS = [*PROGRAMS, "builds", "gpu"]
+DEPLOYMENTS = [*PROGRAMS, "builds", "gpu", "sagemaker"]
 
 
 def deploy(which: str, folder: Path) -> Recorded:
@@ -35,6 +35,8 @@ def deploy(which: str, folder: Path) -> Recorded:
             return deployed(_builds)
         case "gpu":
             return gpu_programs.built()
+        case "sagemaker":
+            return deployed(_sagemaker, recorded=sagemaker_programs.Named())
     return program(which, folder)
 
 
@@ -46,3 +48,8 @@ def _builds() -> None:
         build_network=BuildNetwork(vpc_id="vpc-1", subnet_ids=["subnet-1"]),
     )
     Images("images", args)
+
+
+def _sagemaker() -> None:
+    for model in sagemaker_programs.HOSTINGS:
+        sagemaker_programs.backend(model)

@@ -46,6 +46,7 @@ WITHOUT_RESOURCE = {
         "iam:ListInstanceProfiles",
         "pricing:GetProducts",
     },
+    "SageMaker writes an endpoint's metrics; a condition limits the namespace": {"cloudwatch:PutMetricData"},
     "the load balancer controller finds its targets": {
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeInstances",
