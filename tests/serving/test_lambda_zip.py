@@ -91,7 +91,7 @@ class RuntimeApi:
     def invoke(self, event: object) -> tuple[str, Any]:
         """Hand an event to the function: ("response" | "error", what it answered)."""
         self._events.put(("request-id", json.dumps(event).encode()))
-        return self._answers.get(timeout=15)
+        return self._answers.get(timeout=60)
 
     def close(self) -> None:
         self._server.shutdown()
