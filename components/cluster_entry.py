@@ -20,8 +20,9 @@ class ClusterEntryArgs:
     subnet_ids: Sequence[pulumi.Input[str]]
     """One subnet per zone, for the load balancer and the link."""
     nodes_security_group_id: pulumi.Input[str]
+    """Security group of the nodes, which lets the load balancer in."""
     target_port: int
-    """Port of the pods behind the load balancer; they answer `/health/ready` on it."""
+    """Port of the pods behind the load balancer; they answer `/v2/health/ready` on it."""
     certificate_arn: pulumi.Input[str] | None = None
     """Certificate of a TLS listener; None is plain TCP inside the VPC, for want of a domain."""
     deletion_protection: bool = True
@@ -76,7 +77,7 @@ class ClusterEntry(pulumi.ComponentResource):
             f"{name}-listener",
             load_balancer_arn=load_balancer.arn,
             port=self.port,
-            protocol="TLS" if secure else "TCP",
+            protocol="TCP",
             certificate_arn=args.certificate_arn,
             # https://docs.aws.amazon.com/elasticloadbalancing/latest/network/describe-ssl-policies.html
             ssl_policy="ELBSecurityPolicy-TLS13-1-2-Res-2021-06" if secure else None,
@@ -113,7 +114,7 @@ class ClusterEntry(pulumi.ComponentResource):
             deregistration_delay=60,  # seconds; the longest request is answered within 29
             health_check={
                 "protocol": "HTTP",
-                "path": "/health/ready",
+                "path": "/v2/health/ready",
                 "interval": 10,
                 "healthy_threshold": 2,
                 "unhealthy_threshold": 2,

@@ -46,6 +46,7 @@ class GpuBackendArgs:
     replica: Replica
     scale: ReplicaScale
     image: pulumi.Input[str]
+    """Image of the engine's server."""
     models_bucket: pulumi.Input[str]
     data_key_arn: pulumi.Input[str]
     weights: str | None = None
@@ -172,6 +173,7 @@ class GpuBackend(pulumi.ComponentResource):
             model=args.model,
             version=args.version,
             bucket=args.models_bucket,
+            cpu_m=args.replica.cpu_m,
             region=args.names.region,
         )
 

@@ -85,9 +85,13 @@ def onnx_server(
     model: str,
     version: str,
     bucket: pulumi.Input[str],
+    cpu_m: int,
     region: str,
 ) -> ModelServer:
-    """The platform's own server, which loads a version of the model from the model store."""
+    """The platform's own server, which loads a version of the model from the model store.
+
+    It runs on the GPU where the image's ONNX Runtime has CUDA, else on the processors.
+    """
     return ModelServer(
         image=image,
         command=["python", "-m", "serving.http_app"],
@@ -99,6 +103,10 @@ def onnx_server(
             "MODEL_NAME": model,
             "MODEL_VERSION": version,
             "MODEL_BUCKET": bucket,
+            "MODEL_CACHE_DIR": "/cache/models",
+            "MODEL_THREADS": str(max(cpu_m // 1000, 1)),
+            "HOST": "0.0.0.0",  # noqa: S104 - the pod's address, which a network policy guards
+            "PORT": "8080",
         },
     )
 
@@ -152,11 +160,13 @@ def _container(server: ModelServer, replica: Replica) -> ContainerArgsDict:
         "startup_probe": {
             "http_get": {"path": server.ready_path, "port": "http"},
             "period_seconds": 5,
+            "timeout_seconds": 5,
             "failure_threshold": server.start_minutes * 12,
         },
         "readiness_probe": {
             "http_get": {"path": server.ready_path, "port": "http"},
             "period_seconds": 5,
+            "timeout_seconds": 5,
             "failure_threshold": 2,
         },
         "liveness_probe": {

@@ -11,7 +11,7 @@ from components.network_policies import NAMESPACE
 
 ROUTER_METRICS = f"http://router.{NAMESPACE}.svc.cluster.local:8080/metrics"
 """KEDA asks every pod of this service and adds up what they say."""
-IN_FLIGHT_METRIC = "inference_requests_in_flight"
+IN_FLIGHT_METRIC = "router_requests_in_flight"
 """Requests of a model that the router has taken and not answered yet, with the label `model`."""
 
 _JOBS_PER_REPLICA = 5
@@ -37,6 +37,7 @@ class ReplicaScalerArgs:
     namespace: pulumi.Input[str]
     model: str
     deployment: pulumi.Input[str]
+    """Name of the Deployment whose replicas it sets."""
     queue_url: pulumi.Input[str]
     scale: ReplicaScale
     after: Sequence[pulumi.Resource] = ()

@@ -90,23 +90,28 @@ def _router(
         },
         sort_keys=True,
     )
-    environment: dict[str, pulumi.Input[str]] = {"AWS_REGION": region, "ROUTER_MODELS": models}
+    environment: dict[str, pulumi.Input[str]] = {
+        "AWS_REGION": region,
+        "ROUTER_MODELS": models,
+        "HOST": "0.0.0.0",  # noqa: S104 - the pod's address, which a network policy guards
+        "PORT": str(PORT),
+    }
     if balanced:
         environment["ROUTER_BALANCER_URL"] = f"http://127.0.0.1:{_BALANCER_PORT}"
     return {
         "name": "router",
         "image": image,
-        "command": ["python", "-m", "serving.router"],
+        "command": ["python", "-m", "serving.router_app"],
         "ports": [{"name": "http", "container_port": PORT}],
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}},
         "readiness_probe": {
-            "http_get": {"path": "/health/ready", "port": "http"},
+            "http_get": {"path": "/v2/health/ready", "port": "http"},
             "period_seconds": 5,
             "failure_threshold": 2,
         },
         "liveness_probe": {
-            "http_get": {"path": "/health/live", "port": "http"},
+            "http_get": {"path": "/v2/health/live", "port": "http"},
             "period_seconds": 10,
             "timeout_seconds": 5,
         },

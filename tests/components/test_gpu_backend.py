@@ -53,6 +53,10 @@ def test_the_onnx_server_is_told_its_model_and_version(recorded: Recorded) -> No
     assert environment["MODEL_NAME"] == "minilm"
     assert environment["MODEL_VERSION"] == "v1"
     assert environment["MODEL_BUCKET"] == NAMES.bucket("models")
+    assert environment["MODEL_CACHE_DIR"].startswith("/cache/")
+    assert (environment["HOST"], environment["PORT"]) == ("0.0.0.0", "8080")
+    # All the processors that it requests.
+    assert environment["MODEL_THREADS"] == "3"
 
 
 @pytest.mark.parametrize(("model", "gpus"), [("minilm", "1"), ("llama", "4")])
@@ -137,7 +141,7 @@ def test_waiting_jobs_start_the_first_replica(recorded: Recorded) -> None:
 
 def test_requests_in_flight_start_more_replicas(recorded: Recorded) -> None:
     requests = triggers(recorded, "minilm")["metrics-api"]["metadata"]
-    assert requests["valueLocation"] == 'inference_requests_in_flight{model="minilm"}'
+    assert requests["valueLocation"] == 'router_requests_in_flight{model="minilm"}'
     assert requests["targetValue"] == "8"
     # Each of the router's pods knows its own requests only.
     assert requests["aggregateFromKubeServiceEndpoints"] == "true"
