@@ -77,7 +77,7 @@ class ClusterEntry(pulumi.ComponentResource):
             f"{name}-listener",
             load_balancer_arn=load_balancer.arn,
             port=self.port,
-            protocol="TCP",
+            protocol="TLS" if secure else "TCP",
             certificate_arn=args.certificate_arn,
             # https://docs.aws.amazon.com/elasticloadbalancing/latest/network/describe-ssl-policies.html
             ssl_policy="ELBSecurityPolicy-TLS13-1-2-Res-2021-06" if secure else None,

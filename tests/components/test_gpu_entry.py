@@ -68,7 +68,8 @@ def test_without_a_certificate_the_listener_is_plain_tcp() -> None:
 def test_targets_are_pods_whose_readiness_is_asked_for(recorded: Recorded) -> None:
     targets = recorded.named("entry-targets").inputs
     assert (targets["targetType"], targets["port"]) == ("ip", 8080)
-    assert (targets["healthCheck"]["protocol"], targets["healthCheck"]["path"]) == ("HTTP", "/v2/health/ready")
+    check = targets["healthCheck"]
+    assert (check["protocol"], check["path"]) == ("HTTP", "/v2/health/ready")
 
 
 def test_api_gateways_link_is_a_caller(recorded: Recorded) -> None:

@@ -219,7 +219,8 @@ STRANGERS = {
     "stranger-guests": "cognito-no-guest-identities",
     "stranger-images": "ecr-not-public",
     "stranger-instance": "graviton-advisory",
-    "stranger-model": "sagemaker-model-in-vpc sagemaker-model-network-isolation sagemaker-model-private-image",
+    "stranger-model": "sagemaker-model-in-vpc sagemaker-model-network-isolation "
+    "sagemaker-model-private-image",
     "stranger-node": "gpu-instance-allow-list no-secrets-in-user-data node-no-public-ip nodes-imds-hop-limit "
     "nodes-imdsv2-required previous-generation-instances",
     "stranger-nodes": "eks-nodegroup-no-open-ssh gpu-instance-allow-list gpu-nodegroup-scale-to-zero "

@@ -139,7 +139,7 @@ class TestPublish:
     @pytest.mark.parametrize(
         ("file", "change", "reason"),
         [
-            ("model.onnx", lambda data: data + b"!", "has .* bytes and sha256 .* the manifest says"),
+            ("model.onnx", lambda data: data + b"!", "has .* bytes and sha256 .* its manifest says"),
             ("model.onnx", None, "the folder misses model.onnx"),
             ("manifest.json", None, "the folder misses manifest.json"),
             ("manifest.json", lambda _: b"{", "the manifest is not JSON"),
