@@ -1,0 +1,79 @@
+"""Entry point of the router's container.
+
+    python -m serving.router_app
+
+Environment:
+    ROUTER_MODELS        JSON: name -> {engine, url, queue_url, openai}
+    ROUTER_BALANCER_URL  where language models' requests go; without it, to their replicas
+    HOST, PORT           where to listen (default 127.0.0.1, 8080)
+    LOG_LEVEL            (INFO)
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import boto3
+import orjson
+import uvicorn
+
+from serving import logs
+from serving.router_front import Router, Target
+
+# How long requests in flight may take after SIGTERM; below what the pod gets to end.
+GRACE_S = 45
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says."""
+
+    models: Mapping[str, Target]
+    balancer_url: str | None
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """Read the environment. Raises ValueError that names the variable at fault."""
+        try:
+            models = {
+                name: Target(**target) for name, target in orjson.loads(environment["ROUTER_MODELS"]).items()
+            }
+        except (KeyError, AttributeError, TypeError, orjson.JSONDecodeError) as error:
+            raise ValueError(f"ROUTER_MODELS must be a JSON object of models: {error}") from None
+        return cls(
+            models=models,
+            balancer_url=environment.get("ROUTER_BALANCER_URL"),
+            host=environment.get("HOST", "127.0.0.1"),
+            port=int(environment.get("PORT", "8080")),
+        )
+
+
+def main() -> None:
+    """Route until a signal ends it."""
+    logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+    try:
+        settings = Settings.of(os.environ)
+    except ValueError as error:
+        sys.exit(f"the router cannot start: {error}")
+    sqs = boto3.client("sqs")
+
+    def wake(queue_url: str) -> None:
+        sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
+
+    uvicorn.run(
+        Router(settings.models, settings.balancer_url, wake),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+if __name__ == "__main__":
+    main()
