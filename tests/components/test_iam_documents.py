@@ -17,7 +17,7 @@ from tests.components.recorded import Recorded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it imports pkg_resources
-    import parliament  # type: ignore[import-untyped]
+    import parliament
 
 # What needs them -> actions for which AWS knows no resource, proved below on the service authorization
 # reference.
