@@ -58,6 +58,9 @@ class GpuClusterArgs:
     kubernetes_version: str = "1.35"
     """Minor version; EKS supports one for 14 months, after which it upgrades the cluster by itself."""
     access: Mapping[str, ClusterAccess] = field(default_factory=dict)
+    """Who uses the Kubernetes API, by a name of its own."""
+    api_clients: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Security groups that reach the API server, by a name of their own, e.g. the one of the deploy jobs."""
     deletion_protection: bool = True
     system_instance_type: str = "m7g.large"
     """Machine of the nodes for system pods; Graviton."""
@@ -84,6 +87,18 @@ class GpuCluster(pulumi.ComponentResource):
         self._tags = args.tags.component("gpu-cluster")
         cluster = self._control_plane()
         self.security_group_id = cluster.cluster_security_group_id
+        for client, group_id in args.api_clients.items():
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-api-from-{client}",
+                security_group_id=self.security_group_id,
+                referenced_security_group_id=group_id,
+                description=f"Kubernetes API from {client}",
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                tags=self._tags,
+                opts=self._child,
+            )
         # The name is fixed, but whoever needs it needs the cluster.
         self.cluster_name = cluster.kubeconfig_json.apply(lambda _: args.names.prefix)
 

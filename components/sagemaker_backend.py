@@ -1,6 +1,5 @@
 """SageMaker inference: one model on an endpoint, hosted in one of three ways."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,14 +22,16 @@ from components.sagemaker_hosting import (
     VARIANT,
     Async,
     Hosting,
-    RealTime,
     Serverless,
     async_inference,
+    beside,
     data_capture,
+    kind,
     production_variant,
 )
 from components.sagemaker_integration import ROUTES, integrations, refused
-from components.sagemaker_model import HostedModel, HostedModelArgs, beside
+from components.sagemaker_model import containers, security_group
+from components.sagemaker_role import ExecutionRole, ExecutionRoleArgs
 from components.sagemaker_scaling import VariantScaling, VariantScalingArgs
 from components.tags import Tags
 
@@ -80,8 +81,9 @@ class SageMakerBackend(pulumi.ComponentResource):
     what the endpoint has left; the stack deletes none of it, because an endpoint needs the configuration and
     the model that it runs on.
 
-    What UpdateEndpoint cannot change (the mode, or the type of instances that scale) is part of the
-    endpoint's name: another endpoint is made, takes the route over, and the first one goes.
+    What UpdateEndpoint cannot change either (the mode, or the type of instances that scale) is part of the
+    endpoint's name: another one is made with all that belongs to it, takes the route over, and the first one
+    goes.
 
     Raises:
         ValueError: the name is longer than SageMaker allows, or `shift` is beyond its limits.
@@ -100,68 +102,73 @@ class SageMakerBackend(pulumi.ComponentResource):
         self, name: str, args: SageMakerBackendArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("inference-platform:sagemaker_backend:SageMakerBackend", name, None, opts)
-        self._name, self._args = name, args
+        # All but the topics belongs to the endpoint: another endpoint gets another of each.
+        self._name, self._args = f"{name}-{kind(args.hosting)}", args
         self._child = pulumi.ResourceOptions(parent=self)
         self._tags = args.tags.component("sagemaker-backend")
-        endpoint_name = _endpoint_name(args)
+        self._endpoint_name = _endpoint_name(args)
+        self.topics = None
+        if isinstance(args.hosting, Async):
+            topics = JobTopicsArgs(
+                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
+            )
+            self.topics = JobTopics(f"{name}-topics", topics, opts=self._child)
         log_group = aws.cloudwatch.LogGroup(
-            f"{name}-logs",
-            name=f"/aws/sagemaker/Endpoints/{endpoint_name}",
+            f"{self._name}-logs",
+            name=f"/aws/sagemaker/Endpoints/{self._endpoint_name}",
             retention_in_days=args.log_retention_days,
             kms_key_id=args.logs_key_arn,
             tags=self._tags,
             opts=self._child,
         )
         alarms = RollbackAlarms(
-            f"{name}-alarms",
+            f"{self._name}-alarms",
             RollbackAlarmsArgs(
                 tags=self._tags,
-                endpoint_name=endpoint_name,
+                endpoint_name=self._endpoint_name,
                 p99_ms=None if isinstance(args.hosting, Async) else args.p99_ms,
                 availability=args.availability,
                 actions=args.alarm_actions,
             ),
             opts=self._child,
         )
-        self.topics = self._topics() if isinstance(args.hosting, Async) else None
-        hosted = HostedModel(
-            f"{name}-host",
-            HostedModelArgs(
+        groups = []
+        if not isinstance(args.hosting, Serverless):
+            network = args.hosting.network
+            groups = [security_group(self._name, network, args.model, self._tags, self._child)]
+        role = ExecutionRole(
+            f"{self._name}-execution",
+            ExecutionRoleArgs(
                 names=args.names,
                 tags=self._tags,
                 model=args.model,
-                version=args.version,
                 image=args.image,
                 hosting=args.hosting,
                 data_key_arn=args.data_key_arn,
-                log_group=f"/aws/sagemaker/Endpoints/{endpoint_name}",
-                log_level=args.log_level,
+                log_group=f"/aws/sagemaker/Endpoints/{self._endpoint_name}",
                 alarm_names=alarms.alarm_names,
+                security_group_ids=groups,
                 topics=self.topics,
             ),
             opts=self._child,
         )
-        configuration = self._configuration(hosted.model_name)
-        deployment = deployment_config(
-            args.shift,
-            alarms.alarm_names,
-            divisible=isinstance(args.hosting, RealTime) and args.hosting.scale.min >= 2,
-        )
+        configuration = self._configuration(self._model(role, groups))
+        deployment = deployment_config(args.hosting, args.shift, alarms.alarm_names)
         endpoint = aws.sagemaker.Endpoint(
-            f"{name}-endpoint",
-            name=endpoint_name,
+            f"{self._name}-endpoint",
+            name=self._endpoint_name,
             endpoint_config_name=configuration.name,
             deployment_config=deployment,
             tags=self._tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[hosted, alarms, log_group],
+                depends_on=[role, alarms, log_group],
                 ignore_changes=["endpointConfigName", "deploymentConfig"],
             ),
         )
         if not isinstance(args.hosting, Serverless):
             VariantScaling(
-                f"{name}-scaling",
+                f"{self._name}-scaling",
                 VariantScalingArgs(
                     tags=self._tags,
                     endpoint_name=endpoint.name,
@@ -175,25 +182,37 @@ class SageMakerBackend(pulumi.ComponentResource):
         self.update_request = pulumi.Output.all(endpoint.name, configuration.name).apply(
             lambda known: update_request(known[0], known[1], deployment)
         )
-        self.integrations = self._integrations(endpoint_name)
+        self.integrations = self._integrations()
         self.register_outputs({"endpoint_name": self.endpoint_name, "endpoint_arn": self.endpoint_arn})
 
-    def _topics(self) -> JobTopics:
+    def _model(self, role: ExecutionRole, groups: Sequence[pulumi.Input[str]]) -> aws.sagemaker.Model:
         args = self._args
-        return JobTopics(
-            f"{self._name}-topics",
-            JobTopicsArgs(
-                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
+        network: aws.sagemaker.ModelVpcConfigArgsDict | None = None
+        if not isinstance(args.hosting, Serverless):
+            network = {"subnets": args.hosting.network.subnet_ids, "security_group_ids": groups}
+        return aws.sagemaker.Model(
+            f"{self._name}-model",
+            execution_role_arn=role.arn,
+            enable_network_isolation=network is not None,
+            vpc_config=network,
+            tags=self._tags,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            **containers(
+                args.hosting,
+                args.names,
+                model=args.model,
+                version=args.version,
+                image=args.image,
+                log_level=args.log_level,
             ),
-            opts=self._child,
         )
 
-    def _configuration(self, model_name: pulumi.Input[str]) -> aws.sagemaker.EndpointConfiguration:
+    def _configuration(self, model: aws.sagemaker.Model) -> aws.sagemaker.EndpointConfiguration:
         args, hosting = self._args, self._args.hosting
         where = (args.names, args.model, args.data_key_arn)
         return aws.sagemaker.EndpointConfiguration(
             f"{self._name}-config",
-            production_variants=[production_variant(hosting, model_name)],
+            production_variants=[production_variant(hosting, model.name)],
             # NVMe disks, which some types have beside the volume, are encrypted by their own hardware:
             # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
             kms_key_arn=None if isinstance(hosting, Serverless) else args.data_key_arn,
@@ -205,12 +224,12 @@ class SageMakerBackend(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
 
-    def _integrations(self, endpoint_name: str) -> pulumi.Output[Mapping[str, Json]]:
+    def _integrations(self) -> pulumi.Output[Mapping[str, Json]]:
         args = self._args
         if isinstance(args.hosting, Async):
             reason = f"model {args.model} takes jobs only: POST /v2/models/{args.model}/jobs"
             return pulumi.Output.from_input(dict.fromkeys(ROUTES, refused(reason)))
-        arn = args.names.arn("sagemaker", f"endpoint/{endpoint_name}")
+        arn = args.names.arn("sagemaker", f"endpoint/{self._endpoint_name}")
         role = iam.role(
             f"{self._name}-invoke",
             trust_policy=iam.trust("apigateway.amazonaws.com", args.names.account_id),
@@ -223,7 +242,7 @@ class SageMakerBackend(pulumi.ComponentResource):
         def known(credentials_arn: str) -> Mapping[str, Json]:
             found = integrations(
                 model=args.model,
-                endpoint_name=endpoint_name,
+                endpoint_name=self._endpoint_name,
                 region=args.names.region,
                 credentials_arn=credentials_arn,
             )
@@ -237,14 +256,8 @@ class SageMakerBackend(pulumi.ComponentResource):
 
 
 def _endpoint_name(args: SageMakerBackendArgs) -> str:
-    """A name for the model, its mode and the type of its instances.
-
-    Raises:
-        ValueError: it is longer than SageMaker allows.
-    """
-    hosting = args.hosting
-    kind = hosting.mode if isinstance(hosting, Serverless) else f"{hosting.mode} {hosting.instance}"
-    name = f"{args.names.prefix}-{args.model}-{hashlib.sha256(kind.encode()).hexdigest()[:4]}"
+    """Raises ValueError for a name that is longer than SageMaker allows."""
+    name = f"{args.names.prefix}-{args.model}-{kind(args.hosting)}"
     if len(name) > _LONGEST_NAME:
         raise ValueError(
             f"model {args.model}: the endpoint's name {name} has {len(name)} characters and SageMaker takes "

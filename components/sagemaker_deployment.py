@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pulumi
 import pulumi_aws as aws
 
-from components.sagemaker_hosting import VARIANT
+from components.sagemaker_hosting import VARIANT, Hosting, RealTime
 
 # Seconds for instances to be found and started and for the model to be loaded, before any traffic shifts.
 _PROVISIONING_S = 3600
@@ -112,13 +112,12 @@ class RollbackAlarms(pulumi.ComponentResource):
 
 
 def deployment_config(
-    shift: TrafficShift, alarm_names: Sequence[str], *, divisible: bool
+    hosting: Hosting, shift: TrafficShift, alarm_names: Sequence[str]
 ) -> aws.sagemaker.EndpointDeploymentConfigArgsDict:
     """A blue/green deployment that the alarms undo.
 
-    Args:
-        divisible: whether there are always two instances or more. Fewer cannot be divided, because a step is
-            half of them at most: all requests move at once, and the alarms are watched after that.
+    A step is half of the instances at most. Where there are not always two and somebody who waits for them,
+    all requests move at once, and the alarms are watched after that.
 
     Raises:
         ValueError: the share of a step or the time of all steps is beyond what SageMaker allows.
@@ -128,6 +127,7 @@ def deployment_config(
     # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_TrafficRoutingConfig.html
     routing: aws.sagemaker.EndpointDeploymentConfigBlueGreenUpdatePolicyTrafficRoutingConfigurationArgsDict
     routing = {"type": "ALL_AT_ONCE", "wait_interval_in_seconds": shift.bake_s}
+    divisible = isinstance(hosting, RealTime) and hosting.scale.min >= 2
     steps = 1
     if divisible and shift.kind == "canary":
         routing["type"], steps = "CANARY", 2

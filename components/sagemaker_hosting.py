@@ -1,5 +1,6 @@
 """The three ways in which SageMaker hosts a model, and what each comes to in an endpoint's configuration."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -91,6 +92,20 @@ class Serverless:
 
 
 Hosting = RealTime | Async | Serverless
+
+
+def kind(hosting: Hosting) -> str:
+    """Four digits for what no update of an endpoint can change: the mode, and the type of its instances.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html
+    """
+    instance = "" if isinstance(hosting, Serverless) else hosting.instance
+    return hashlib.sha256(f"{hosting.mode} {instance}".encode()).hexdigest()[:4]
+
+
+def beside(hosting: Hosting) -> Sequence[Container]:
+    """The containers of a pipeline, but for the model server; none where the model is no pipeline."""
+    return () if isinstance(hosting, Serverless) else (*hosting.before, *hosting.after)
 
 
 def production_variant(

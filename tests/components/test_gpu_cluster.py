@@ -157,3 +157,15 @@ def test_the_network_plug_ins_permissions_are_its_own_and_not_the_nodes(recorded
     ]
     association = recorded.named("cluster-addons-cni-association").inputs
     assert (association["namespace"], association["serviceAccount"]) == ("kube-system", "aws-node")
+
+
+def test_only_named_groups_reach_the_kubernetes_api() -> None:
+    rules = [
+        rule
+        for rule in built(cluster={"api_clients": {"deploy": "sg-deploy"}}).all(
+            "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+        )
+        if rule.inputs["toPort"] == 443 and rule.inputs["securityGroupId"] == "sg-nodes"
+    ]
+    assert [rule.inputs["referencedSecurityGroupId"] for rule in rules] == ["sg-deploy"]
+    assert rules[0].inputs["description"] == "Kubernetes API from deploy"
