@@ -223,7 +223,9 @@ def _known(tensor: object, where: str, specs: Mapping[str, TensorSpec]) -> Tenso
 
 def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
     """Parameters, among them hints that a server is free not to know."""
-    parameters = holder.get("parameters", {})
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
     if not isinstance(parameters, dict):
         raise RequestError(400, f"'parameters' of {where} must be an object")
     return parameters

@@ -39,6 +39,11 @@ class ServedModel:
             logger.error("%s %s is not loaded: %s", self.name, self.version, error)
             # It is configured here: that it is missing is not the fault of a request.
             self._failure = ModelUnavailable(str(error)) if isinstance(error, ModelNotFound) else error
+        except Exception as error:
+            # Whatever it is, a process that starts again and again tells less than one that answers. The text
+            # may hold a path or a secret of the configuration: the type must do.
+            logger.error("%s %s is not loaded: unexpected %s", self.name, self.version, type(error).__name__)
+            self._failure = ModelUnavailable(f"{self.name} {self.version} could not be loaded")
 
     def get(self, name: str, version: str | None) -> Model:
         """The model, when it is the one that is asked for. Raises ModelNotFound, or why it is not loaded."""

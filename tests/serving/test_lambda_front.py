@@ -235,6 +235,19 @@ class TestFailuresAreKeptAndTriedAgain:
         assert ask(front, asked)[0] == 200
         assert attempts == []
 
+    def test_a_failure_that_nobody_expected_is_kept_too_and_tells_nothing_of_the_machine(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def load() -> Model:
+            raise OSError(5, "Input/output error", "/var/secret/path")
+
+        served = ServedModel("digits", "v1", load)
+        served.load()
+        status, body, _ = ask(LambdaFront(served), event("GET", "/v2/models/digits/ready"))
+        assert (status, body) == (503, {"error": "digits v1 could not be loaded"})
+        assert "digits v1 is not loaded: unexpected OSError" in caplog.text
+        assert "secret" not in caplog.text
+
     def test_golden_requests_of_a_model_that_cannot_be_loaded_fail(self) -> None:
         def load() -> Model:
             raise ModelRefused("another sha256")

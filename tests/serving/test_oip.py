@@ -55,6 +55,13 @@ def test_all_outputs_are_given_when_none_is_named(outputs: object) -> None:
     assert request.outputs == ("label", "score")
 
 
+def test_fields_that_a_client_sends_as_null_are_as_if_left_out() -> None:
+    document = changed(["id"], None) | {"parameters": None, "outputs": None}
+    for tensor in document["inputs"]:
+        tensor["parameters"] = None
+    assert oip.request_from(document, SIGNATURE).outputs == ("label", "score")
+
+
 def test_parameters_that_the_server_does_not_know_are_taken() -> None:
     document = changed(["parameters"], {"priority": 3})
     document["inputs"][0]["parameters"] = {"content_type": "np"}
