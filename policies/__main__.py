@@ -7,16 +7,15 @@ from pathlib import Path
 # The engine runs this folder as a script; the package is importable from the folder above it.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from pulumi_policy import PolicyPack  # noqa: E402
-
 from policies import settings, waivers  # noqa: E402
-from policies.adapter import Pack  # noqa: E402
 from policies.rules import RULES  # noqa: E402
+from policies.server import Analyzer, serve  # noqa: E402
 
-pack = Pack(
-    rules=RULES,
-    defaults=settings.load(settings.STRICTEST, RULES),
-    waivers=waivers.load(Path(__file__).with_name("waivers.yaml")),
-    today=datetime.datetime.now(datetime.UTC).date(),
+serve(
+    Analyzer(
+        rules=RULES,
+        configs=settings.load(settings.STRICTEST, RULES),
+        waivers=waivers.load(Path(__file__).with_name("waivers.yaml")),
+        today=datetime.datetime.now(datetime.UTC).date(),
+    )
 )
-PolicyPack("inference-platform", pack.policies())

@@ -4,7 +4,7 @@ import datetime
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,8 +167,8 @@ class Stack:
 
     resources: Sequence[Resource]
     waivers: Sequence[Waiver] = ()
-    waived: frozenset[int] = frozenset()
-    """Places in `waivers` of those that a finding of this plan needed."""
+    waived: Collection[Waiver] = ()
+    """Those of `waivers` that a finding of this plan needed."""
     today: datetime.date = datetime.date.min
     rules: Sequence[str] = ()
     """Ids of all rules."""

@@ -128,7 +128,7 @@ def waiver_hygiene(resource: Resource, stack: Stack, settings: Settings) -> Find
     for place, waiver in enumerate(stack.waivers):
         wrong = list(waivers.problems(waiver, stack.rules, stack.today))
         yield from (Finding(f"waiver {place + 1} ({waiver.rule or 'no rule'}): {each}") for each in wrong)
-        if not wrong and waiver.stack == resource.stack and place not in stack.waived:
+        if not wrong and waiver.stack == resource.stack and waiver not in stack.waived:
             yield Finding(f"waiver {place + 1} ({waiver.rule}): nothing in this stack needs it: {waiver.urn}")
 
 

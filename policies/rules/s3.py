@@ -86,7 +86,7 @@ def tls_only_policy(bucket: Resource, stack: Stack, settings: Settings) -> Findi
 def _denies_plain_http(statement: Statement) -> bool:
     everything = {"*", "s3:*"} & set(statement.actions)
     objects = any(resource == "*" or resource.endswith("/*") for resource in statement.resources)
-    itself = any(resource == "*" or not resource.endswith("/*") for resource in statement.resources)
+    itself = any(not resource.endswith("/*") for resource in statement.resources)
     plain = ("Bool", "aws:securetransport", ["false"])
     only_plain = [
         (operator, key, [value.lower() for value in values]) for operator, key, values in statement.conditions

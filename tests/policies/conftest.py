@@ -5,12 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import struct_pb2
 
 from local_aws.plugins import install_plugins
 from local_aws.sdk_types import ResourceType, Shape, resource_type
@@ -19,6 +20,7 @@ from policies.resources import Part, Resource, Stack
 from policies.rule import Finding, Sample, StackRule, run
 from policies.rules import RULES
 from policies.settings import RuleConfig
+from policies.wire import apply, plain
 from toolchain import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +144,20 @@ def exists(type_: ResourceType, path: str) -> bool:
 def as_resource() -> Callable[[Sample], Resource]:
     """A sample on its own as a resource."""
     return lambda sample: resource_of(sample, [sample])
+
+
+@pytest.fixture(scope="session")
+def patched() -> Callable[..., Any]:
+    """Properties with a remedy's patches applied, as the engine would see them."""
+
+    def patch(props: Mapping[str, Any], patches: Iterable[Mapping[str, Any]]) -> Any:
+        message = struct_pb2.Struct()
+        message.update(props)
+        for each in patches:
+            apply(each, message)
+        return plain(message)
+
+    return patch
 
 
 def resource_of(

@@ -57,9 +57,8 @@ aws.s3.Bucket("bare")
         TLS,
     )
     assert verdict.violations() == [("s3-tls-only-policy", "bare")]
-    (advisory,) = (event for event in verdict.events if event["enforcementLevel"] == "advisory")
-    assert advisory["policyName"] == "s3-tls-only-policy"
-    assert "models: `policy` is not known yet; undecided until up" in advisory["message"]
+    assert verdict.violations("advisory") == [("s3-tls-only-policy", "models")]
+    assert "models: `policy` is not known yet; undecided until up" in verdict.output
 
 
 def test_remediation_sets_what_the_environment_allows_it_to_set(judge: Any) -> None:
@@ -91,14 +90,17 @@ def test_what_no_config_sets_is_as_in_prod(judge: Any) -> None:
         ({"maxDays": "many"}, "log-retention-bounded: maxDays: Invalid type"),
         ({"maxDays": 0}, "log-retention-bounded: maxDays: Must be greater than"),
         ("sometimes", '"sometimes" is not a valid enforcement level'),
-        (
-            {"enforcementLevel": "mandatory", "maxDay": 3},
-            "log-retention-bounded.maxDay: there is no such threshold",
-        ),
+        ({"maxDay": 3}, "log-retention-bounded.maxDay: there is no such threshold"),
     ],
     ids=["type", "range", "level", "threshold"],
 )
 def test_a_bad_config_is_refused_by_name(judge: Any, entry: Any, said: str) -> None:
-    verdict = judge(HEAD + 'aws.cloudwatch.LogGroup("logs")', {"log-retention-bounded": entry})
+    verdict = judge("", {"log-retention-bounded": entry})
     assert verdict.refused
     assert said in verdict.output
+
+
+def test_a_rule_that_there_is_not_is_refused_by_name(judge: Any) -> None:
+    verdict = judge("", {"kms-rotatoin": "advisory"})
+    assert verdict.refused
+    assert "kms-rotatoin: there is no such rule" in verdict.output

@@ -1,11 +1,9 @@
 """What remediation sets, in every form of resource that it knows."""
 
-from functools import reduce
 from typing import Any
 
 import pytest
 
-from policies.adapter import merged
 from policies.resources import UNKNOWN, Undecided
 from policies.rule import ResourceRule, Sample
 from policies.rules import RULES
@@ -82,7 +80,7 @@ BUCKET = "aws:s3/bucket:Bucket"
     ],
 )
 def test_it_sets_what_is_missing_and_leaves_the_rest(
-    rule_id: str, type_: str, props: Any, becomes: Any, as_resource: Any
+    rule_id: str, type_: str, props: Any, becomes: Any, as_resource: Any, patched: Any
 ) -> None:
     (rule,) = (rule for rule in RULES if rule.id == rule_id)
     assert isinstance(rule, ResourceRule) and rule.remedy is not None
@@ -92,7 +90,7 @@ def test_it_sets_what_is_missing_and_leaves_the_rest(
         "allowedValues": {},
     }
     patches = rule.remedy(as_resource(Sample(type=type_, props=props)), settings)
-    assert reduce(merged, patches, props) == becomes
+    assert patched(props, patches) == becomes
 
 
 def test_rules_that_can_correct_are_these() -> None:

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Any
 
 import pytest
 
-from policies.adapter import merged
 from policies.resources import UNKNOWN
 from policies.rule import ResourceRule, Rule, Sample
 from policies.rules import RULES
@@ -189,12 +187,12 @@ WITH_REMEDIES = [
 
 @pytest.mark.parametrize("rule", WITH_REMEDIES, ids=named)
 def test_a_remedy_makes_the_bad_example_good(
-    rule: ResourceRule, check: Any, configs: Any, as_resource: Any
+    rule: ResourceRule, check: Any, configs: Any, as_resource: Any, patched: Any
 ) -> None:
     (bad,) = rule.bad
     assert rule.remedy is not None
     patches = rule.remedy(as_resource(bad), configs[rule.id].settings)
-    assert check(rule.id, [replace(bad, props=reduce(merged, patches, bad.props))]) == []
+    assert check(rule.id, [replace(bad, props=patched(bad.props, patches))]) == []
 
 
 def with_one_unknown(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

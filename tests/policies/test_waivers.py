@@ -80,7 +80,7 @@ def hygiene(waiver: Waiver, *, used: bool = False, stack: str = "prod") -> list[
     root = Resource(
         type=STACK, name=stack, urn=f"urn:pulumi:{stack}::inference-platform::{STACK}::root", source=dict
     )
-    waived = frozenset([0]) if used else frozenset()
+    waived = [waiver] if used else []
     return list(
         rule.check(root, Stack(resources=[root], waivers=[waiver], waived=waived, today=TODAY, rules=IDS), {})
     )
@@ -92,7 +92,7 @@ def test_a_used_waiver_in_order_is_no_violation() -> None:
 
 def test_an_unused_waiver_is_a_violation_in_its_own_stack_only() -> None:
     (finding,) = hygiene(waiver())
-    assert "nothing in this stack needs it" in finding.message
+    assert finding.message == f"waiver 1 (kms-rotation): nothing in this stack needs it: {URN}"
     assert hygiene(waiver(), stack="dev") == []
 
 
