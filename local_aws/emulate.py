@@ -105,16 +105,22 @@ class Emulation:
         try:
             response = self._call(table, call, asked, scope) if call else {}
         except CallFailed as error:
-            id = filled(table.id, scope)
             # Taken is the very name that the killed `up` asked for: AWS had answered, and nobody listened.
-            if before is None or not error.exists or self._find(kind, table, bare, id) is None:
+            finder = (table.lookup or table.read) if before is not None and error.exists else None
+            there = self._ask(table, finder, self._scope(bare, filled(table.id, scope))) if finder else None
+            if there is None:
                 self._journal.strike(urn)
                 raise Refused(f"creating {_label(urn)}: {error}") from error
+            id = self._identity(kind, table, scope, there)
             return self._complete(urn, kind, table, inputs, Creation(urn, name, id), {}, adopted=True)
         made = jmespath.search(table.made, response) if table.made else response or {}
-        told = from_members(made, kind, table.names)
-        creation = Creation(urn, name, str(filled(table.id, scope | made | told)))
+        creation = Creation(urn, name, self._identity(kind, table, scope, made))
         return self._complete(urn, kind, table, inputs, creation, made, adopted=False)
+
+    def _identity(self, kind: ResourceType, table: Type, scope: Props, told: Any) -> str:
+        """The Pulumi id, of what AWS told of the resource."""
+        members = told if isinstance(told, dict) else {}
+        return str(filled(table.id, scope | members | from_members(members, kind, table.names)))
 
     def _complete(
         self,

@@ -59,6 +59,7 @@ class Type:
         then: run after `create`, and at an update of their properties.
         update: run at an update of their properties only.
         read: finds it; its `result` is None, or the operation fails with not-found, when it is gone.
+        lookup: finds by its name what `read` finds by its id, where AWS gives the id.
         facts: property -> a read operation of its own and where its result holds the property.
         delete: removes it; None where it goes with its parent or cannot go.
         made: JMESPath of the resource in what `create` returns.
@@ -80,6 +81,7 @@ class Type:
     then: tuple[Call | Step, ...]
     update: tuple[Call | Step, ...]
     read: Call | None
+    lookup: Call | None
     facts: Mapping[str, Call]
     delete: Call | None
     made: str
@@ -121,6 +123,7 @@ def held(
     then: tuple[Operation, ...] = (),
     update: tuple[Operation, ...] = (),
     read: str | Call = "",
+    lookup: str | Call = "",
     delete: str | Call = "",
     tag: str | Call = "tag_resource",
     untag: str | Call = "untag_resource",
@@ -146,6 +149,7 @@ def held(
         then=tuple(call(each) if isinstance(each, str) else each for each in then),
         update=tuple(call(each) if isinstance(each, str) else each for each in update),
         read=_call(read),
+        lookup=_call(lookup),
         facts=facts or {},
         delete=_call(delete),
         made=made,

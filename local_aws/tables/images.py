@@ -41,6 +41,7 @@ TABLE = dict((
          renames={"buildTimeout": "timeoutInMinutes", "queuedTimeout": "queuedTimeoutInMinutes"}),
     held("wafv2:WebAcl", "wafv2", "{Id}", create="create_web_acl", made="Summary", prepare=_acl,
          update=(call("update_web_acl", Id="{id}"),), read=call("get_web_acl", "WebACL", Id="{id}"),
+         lookup=call("list_web_acls", "WebACLs[?Name=='{name}'] | [0]"),
          facts={"lockToken": call("get_web_acl", "LockToken", Id="{id}")},
          delete=call("delete_web_acl", Id="{id}"), unread="rules defaultAction customResponseBodies"),
     held("wafv2:WebAclAssociation", "wafv2", "{webAclArn},{resourceArn}", put="associate_web_acl",

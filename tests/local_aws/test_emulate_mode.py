@@ -163,6 +163,38 @@ def test_a_named_resource_of_a_killed_up_is_adopted_under_its_name(
     assert role["Description"] == outputs["description"] == "new"
 
 
+def test_a_resource_to_which_aws_gave_the_id_is_adopted_under_its_name(
+    engine: Engine, embedded_aws: EmbeddedAws, journal: Journal
+) -> None:
+    acl = "aws:wafv2/webAcl:WebAcl"
+    at, name = urn(acl, "killed"), "killed-0a1b2c3"
+    visible: Props = {"cloudwatchMetricsEnabled": True, "metricName": "m", "sampledRequestsEnabled": True}
+    inputs: Props = {
+        "name": name,
+        "scope": "REGIONAL",
+        "defaultAction": {"allow": {}},
+        "visibilityConfig": visible,
+    }
+    made = embedded_aws.run(
+        "wafv2",
+        "create_web_acl",
+        Name=name,
+        Scope="REGIONAL",
+        DefaultAction={"Allow": {}},
+        VisibilityConfig={
+            "CloudWatchMetricsEnabled": True,
+            "MetricName": "m",
+            "SampledRequestsEnabled": True,
+        },
+    )["Summary"]
+    journal.note(Creation(at, name))
+    id, outputs = engine.create(acl, inputs, name="killed")
+    assert id == made["Id"]
+    assert outputs["arn"] == made["ARN"]
+    engine.delete(acl, id, outputs, name="killed")
+    assert embedded_aws.run("wafv2", "list_web_acls", Scope="REGIONAL")["WebACLs"] == []
+
+
 def test_an_unnamed_resource_of_a_killed_up_is_adopted_by_its_id(
     engine: Engine, embedded_aws: EmbeddedAws, journal: Journal
 ) -> None:
