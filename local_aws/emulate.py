@@ -2,6 +2,7 @@
 
 import functools
 import re
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,22 +101,23 @@ class Emulation:
         before = self._journal.pending(urn)
         if before and before.id and self._find(kind, table, bare, before.id) is not None:
             return self._complete(urn, kind, table, inputs, Creation(urn, name, before.id), {}, adopted=True)
-        self._journal.note(Creation(urn, name))
+        unheard = before is not None and not before.id  # the killed `up` may have asked already
+        attempt = before.attempt if before and unheard else uuid.uuid4().hex
+        self._journal.note(Creation(urn, name, attempt=attempt))
         scope, call = self._scope(asked), table.create or table.put
         try:
-            response = self._call(table, call, asked, scope) if call else {}
+            with self._operations.once(attempt):
+                made = (self._call(table, call, asked, scope) if call else None) or {}
+            made = jmespath.search(table.made, made) if table.made else made
         except CallFailed as error:
             # Taken is the very name that the killed `up` asked for: AWS had answered, and nobody listened.
-            finder = (table.lookup or table.read) if before is not None and error.exists else None
-            there = self._ask(table, finder, self._scope(bare, filled(table.id, scope))) if finder else None
-            if there is None:
+            finder = (table.lookup or table.read) if unheard and error.exists else None
+            made = self._ask(table, finder, self._scope(bare, filled(table.id, scope))) if finder else None
+            if made is None:
                 self._journal.strike(urn)
                 raise Refused(f"creating {_label(urn)}: {error}") from error
-            id = self._identity(kind, table, scope, there)
-            return self._complete(urn, kind, table, inputs, Creation(urn, name, id), {}, adopted=True)
-        made = jmespath.search(table.made, response) if table.made else response or {}
         creation = Creation(urn, name, self._identity(kind, table, scope, made))
-        return self._complete(urn, kind, table, inputs, creation, made, adopted=False)
+        return self._complete(urn, kind, table, inputs, creation, made, adopted=unheard)
 
     def _identity(self, kind: ResourceType, table: Type, scope: Props, told: Any) -> str:
         """The Pulumi id, of what AWS told of the resource."""

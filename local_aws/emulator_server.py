@@ -21,6 +21,7 @@ import os
 import re
 import signal
 import socket
+import threading
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from urllib.parse import parse_qsl
 
 HEALTH_PATH = "/_ministack/health"
 CHECKPOINT_PATH = "/_ministack/checkpoint"
+CREATION_HEADER = b"x-creation"  # of the requests that `local_aws.emulate` may have to send twice
 MOTO_USED = "moto-used"  # exists once moto has served a request: its state ends with the process
 
 # What AWS serves without a signature, and what ministack answers from the path alone: every other route is
@@ -57,6 +59,7 @@ class MinistackGuard:
 
         self.ministack = ministack.app
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
+        self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.unsaved.append(record.getMessage())  # type: ignore[method-assign]
@@ -74,10 +77,33 @@ class MinistackGuard:
         elif scope["method"] == "GET" and OPEN_DOCUMENTS.fullmatch(scope["path"]):
             plain = scope | {"headers": [h for h in scope["headers"] if h[0] == b"host"], "query_string": b""}
             await self.ministack.app(plain, receive, send)
-        elif self._admits(scope):
-            await self.ministack.app(scope, receive, send)
-        else:
+        elif not self._admits(scope):
             await _respond(send, 403, REFUSAL)
+        elif _has_one_credential(scope) and (creation := dict(scope["headers"]).get(CREATION_HEADER)):
+            await self._once(creation, scope, receive, send)
+        else:
+            await self.ministack.app(scope, receive, send)
+
+    async def _once(self, creation: bytes, scope: Any, receive: Any, send: Any) -> None:
+        """Carry a creation out once; whoever asks again, because nobody heard the answer, gets it then."""
+        if creation not in self.creations:
+            self.creations[creation] = asyncio.create_task(self._answer(creation, scope, receive))
+        # A client that is gone takes nothing with it.
+        for message in await asyncio.shield(self.creations[creation]):
+            await send(message)
+
+    async def _answer(self, creation: bytes, scope: Any, receive: Any) -> list[Any]:
+        said: list[Any] = []
+
+        async def note(message: Any) -> None:
+            said.append(message)
+
+        try:
+            await self.ministack.app(scope, receive, note)
+        finally:
+            if not said or said[0]["status"] >= 300:  # nothing was created
+                del self.creations[creation]
+        return said
 
     def _admits(self, scope: Any) -> bool:
         """Whether ministack may see the request; it then checks the signature itself."""
@@ -136,6 +162,8 @@ def serve_moto(listener: socket.socket) -> None:
     from werkzeug.serving import make_server
 
     moto = DomainDispatcherApplication(create_backend_app)
+    creations: dict[str, tuple[Any, list[bytes]]] = {}
+    creating = threading.Lock()
     credential = f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/".encode()
 
     def guarded(environ: dict[str, Any], start_response: Any) -> Any:
@@ -146,7 +174,19 @@ def serve_moto(listener: socket.socket) -> None:
             start_response("403 Forbidden", [("Content-Type", "text/xml")])
             return [REFUSAL.encode()]
         Path(MOTO_USED).touch()
-        return moto(environ, start_response)
+        creation = environ.get("HTTP_X_CREATION")
+        if not creation:
+            return moto(environ, start_response)
+        with creating:
+            if creation not in creations:
+                said: list[Any] = []
+                body = list(moto(environ, lambda *head, **_: said.append(head)))
+                if said[0][0] >= "3":  # nothing was created
+                    start_response(*said[0])
+                    return body
+                creations[creation] = said[0], body
+        start_response(*creations[creation][0])
+        return creations[creation][1]
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends serve_forever as Ctrl-C would
     host, port = listener.getsockname()

@@ -14,11 +14,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Creation:
-    """A creation whose end the engine has not confirmed. `id` is empty while AWS has not answered."""
+    """A creation whose end the engine has not confirmed.
+
+    `id` is empty while AWS has not answered; a request that is sent again then carries the same `attempt`.
+    """
 
     urn: str
     name: str
     id: str = ""
+    attempt: str = ""
 
 
 class Journal:

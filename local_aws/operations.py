@@ -1,10 +1,12 @@
 """AWS operations by boto3's names: their shapes, and calls whose errors a user can act on."""
 
+import contextlib
+import contextvars
 import functools
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import botocore.session
@@ -18,6 +20,11 @@ _MISSING = re.compile(
     re.IGNORECASE,
 )
 _EXISTS = re.compile(r"Exist|Conflict|Duplicate|AlreadyOwned|InUse", re.IGNORECASE)
+CREATION_HEADER = "X-Creation"
+"""What the embedded AWS answers once: a repeated request gets the first answer (`emulator_server`)."""
+
+_creation = contextvars.ContextVar("creation", default="")
+
 # These two speak to moto; every other service to ministack.
 MOTO_SERVICES = ("sagemaker", "guardduty")
 
@@ -98,11 +105,20 @@ class Operations:
         except BotoCoreError as error:
             raise CallFailed(operation, type(error).__name__, str(error)) from error
 
+    @contextlib.contextmanager
+    def once(self, attempt: str) -> Iterator[None]:
+        """Requests within are of one attempt: each is carried out once, however often it is sent."""
+        token = _creation.set(attempt)
+        try:
+            yield
+        finally:
+            _creation.reset(token)
+
     def _client(self, service: str) -> Any:
         if service not in self._clients:
             with _LOADING:  # a session may not make two clients at once
                 endpoint = self._endpoints["moto" if service in MOTO_SERVICES else "ministack"]
-                self._clients[service] = _session().create_client(
+                client = _session().create_client(
                     service,
                     region_name=self.region,
                     endpoint_url=endpoint,
@@ -116,4 +132,11 @@ class Operations:
                         s3={"addressing_style": "path"},
                     ),
                 )
+                client.meta.events.register("before-sign", _name_the_attempt)
+                self._clients[service] = client
         return self._clients[service]
+
+
+def _name_the_attempt(request: Any, **_: Any) -> None:
+    if attempt := _creation.get():
+        request.headers[CREATION_HEADER] = attempt

@@ -48,6 +48,7 @@ TABLE = dict((
          read=call("get_web_acl_for_resource", "WebACL"), delete="disassociate_web_acl"),
     held("guardduty:Detector", "guardduty", "{DetectorId}", create="create_detector",
          update=("update_detector",), read="get_detector", delete="delete_detector",
+         tag="", local="tags",  # moto takes them at creation only
          outputs={"arn": "arn:aws:guardduty:{region}:{account}:detector/{id}"}),
     _inference("Model", "model", unread="enableNetworkIsolation"),
     _inference("EndpointConfiguration", "endpoint_config",

@@ -118,7 +118,8 @@ class EmbeddedAws:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         settings = Settings.of(environment)
-        self.run = Operations(settings.endpoints, settings.key, "us-east-1").run
+        self.operations = Operations(settings.endpoints, settings.key, "us-east-1")
+        self.run = self.operations.run
 
 
 @pytest.fixture(scope="session")

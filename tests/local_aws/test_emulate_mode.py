@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import grpc
+import jmespath  # type: ignore[import-untyped]
 import pytest
 
 from local_aws.journal import Creation, Journal
@@ -13,6 +14,7 @@ from tests.local_aws.conftest import EmbeddedAws, Engine, Start, urn
 pytestmark = pytest.mark.integration
 
 BUCKET = "aws:s3/bucket:Bucket"
+DETECTOR = "aws:guardduty/detector:Detector"
 KEY = "aws:kms/key:Key"
 PARAMETER = "aws:ssm/parameter:Parameter"
 ROLE = "aws:iam/role:Role"
@@ -193,6 +195,37 @@ def test_a_resource_to_which_aws_gave_the_id_is_adopted_under_its_name(
     assert outputs["arn"] == made["ARN"]
     engine.delete(acl, id, outputs, name="killed")
     assert embedded_aws.run("wafv2", "list_web_acls", Scope="REGIONAL")["WebACLs"] == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "inputs", "service", "operation", "parameters", "found"),
+    [
+        (KEY, {}, "kms", "create_key", {"Description": "old"}, "KeyMetadata.KeyId"),
+        (DETECTOR, {"enable": True}, "guardduty", "create_detector", {"Enable": True}, "DetectorId"),
+    ],
+    ids=["ministack", "moto"],
+)
+def test_a_creation_that_nobody_heard_of_is_not_made_again(
+    engine: Engine,
+    embedded_aws: EmbeddedAws,
+    journal: Journal,
+    type_: str,
+    inputs: Props,
+    service: str,
+    operation: str,
+    parameters: Props,
+    found: str,
+) -> None:
+    """Killed while AWS made what has neither a name of its own nor an id yet."""
+    journal.note(Creation(urn(type_, "unheard"), "", attempt="0123456789abcdef"))
+    with embedded_aws.operations.once("0123456789abcdef"):
+        made = embedded_aws.run(service, operation, **parameters)
+    id, outputs = engine.create(type_, inputs, name="unheard")
+    assert id == jmespath.search(found, made)
+    engine.delete(type_, id, outputs, name="unheard")
+    again, outputs = engine.create(type_, inputs, name="unheard")
+    assert again != id
+    engine.delete(type_, again, outputs, name="unheard")
 
 
 def test_an_unnamed_resource_of_a_killed_up_is_adopted_by_its_id(
