@@ -48,7 +48,7 @@ TOKENS = {
     "inference-platform:router:Router",
     "inference-platform:sagemaker_backend:SageMakerBackend",
     "inference-platform:sagemaker_deployment:RollbackAlarms",
-    "inference-platform:sagemaker_model:HostedModel",
+    "inference-platform:sagemaker_role:ExecutionRole",
     "inference-platform:sagemaker_scaling:VariantScaling",
     "inference-platform:storage:SecureBucket",
     "inference-platform:storage:Storage",

@@ -83,8 +83,9 @@ def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedPro
 
 @pytest.fixture(scope="session")
 def session(first_up: object, local_dir: Path) -> Session:
-    os.environ["INFERENCE_LOCAL_DIR"] = str(local_dir)
-    return deployed("local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INFERENCE_LOCAL_DIR", str(local_dir))
+        return deployed("local")
 
 
 @pytest.fixture(scope="session")
