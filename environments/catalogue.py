@@ -1,6 +1,6 @@
-"""The model catalogue: one entry gives a model its route, compute, permissions and limits."""
+"""What all catalogue entries share, and the entry of a model on Lambda; `compute` has all of them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,6 +36,10 @@ class LambdaModel(BaseModel):
     snap_start: bool = Field(False, description="Start published versions from a snapshot.")
     slo: Slo = Slo()
 
+    def settings(self) -> dict[str, Any]:
+        """What its backend is told."""
+        return self.model_dump(exclude={"engine", "slo"})
+
     @model_validator(mode="after")
     def _snap_start_limits(self) -> Self:
         # https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html (limitations)
@@ -49,7 +53,3 @@ class LambdaModel(BaseModel):
                 f"reserved_concurrency {self.reserved_concurrency}; raise the latter"
             )
         return self
-
-
-Model = LambdaModel
-Catalogue = dict[ModelName, Model]
