@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 ModelVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
 
+Recipe = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+RECIPE = Field(
+    None,
+    description="Sample of serving/recipes that stands for it on `local`; null means its own.",
+)
+
 
 class Slo(BaseModel):
     """Service level objective of a model, measured at the gateway over 30 days."""
@@ -34,11 +40,12 @@ class LambdaModel(BaseModel):
         0, ge=0, le=1000, description="Environments kept warm, billed hourly."
     )
     snap_start: bool = Field(False, description="Start published versions from a snapshot.")
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
 
     def settings(self) -> dict[str, Any]:
         """What its backend is told."""
-        return self.model_dump(exclude={"engine", "slo"})
+        return self.model_dump(exclude={"engine", "recipe", "slo"})
 
     @model_validator(mode="after")
     def _snap_start_limits(self) -> Self:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from environments.catalogue import LambdaModel, ModelName, ModelVersion, Slo
+from environments.catalogue import RECIPE, LambdaModel, ModelName, ModelVersion, Recipe, Slo
 from environments.instance_types import ACCELERATORS, Accelerator
 
 Engine = Literal["onnx", "vllm"]
@@ -62,6 +62,7 @@ class EksModel(BaseModel):
     weights_gib: float | None = Field(None, gt=0, description="Size of the weights in GiB (vllm only).")
     openai: bool = Field(False, description="Whether /v1 routes lead to it, too; vllm implies them.")
     scale: Scale
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
 
     @property
@@ -141,6 +142,7 @@ class SageMakerModel(BaseModel):
     )
     streaming: bool = Field(False, description="Not possible here: API Gateway buffers SageMaker's answer.")
     openai: bool = Field(False, description="Not possible here: /v1 leads to the cluster's router.")
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
 
     def settings(self) -> dict[str, Any]:
