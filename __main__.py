@@ -35,39 +35,70 @@ storage_args = c.StorageArgs(
 storage = c.Storage("storage", storage_args, opts)
 
 packages_args = c.PackagesArgs(
-    tags=tags, bucket=storage.models.bucket, kms_key_arn=keys.data_arn, folder=zips
+    tags=tags,
+    bucket=storage.models.bucket,
+    kms_key_arn=keys.data_arn,
+    folder=zips,
+    with_image=bool(env.image_architectures),
 )
 packages = c.Packages("packages", packages_args, opts)
 
 builds = c.BuildDefaults(**site, **logs, data_key_arn=keys.data_arn)
-images = c.Images("images", c.ImagesArgs(builds=builds, **env.images.model_dump()), opts)
+images_args = c.ImagesArgs(
+    builds=builds,
+    model_server_source=packages.model_server_image,
+    architectures=env.image_architectures,
+    **env.images.model_dump(),
+)
+images = c.Images("images", images_args, opts)
 
 scopes = {tenant.name: tenant.scopes for tenant in env.tenants}
 identity_args = c.IdentityArgs(**site, tenant_scopes=scopes, protect=env.protect, **env.identity.model_dump())
 identity = c.Identity("identity", identity_args, opts)
 
-functions = c.FunctionDefaults(**site, **logs, data_key_arn=keys.data_arn, **env.functions.defaults())
-backends = {
-    model: c.LambdaBackend(
-        f"model-{model}",
-        c.LambdaBackendArgs(
-            defaults=functions,
-            model=model,
-            package=packages.model_server,
-            models_bucket=storage.models.bucket,
-            **entry.model_dump(exclude={"backend", "engine", "slo"}),
-        ),
-        opts,
+cluster = None
+if env.has_cluster:
+    cluster_args = c.ClusterArgs(
+        **site,
+        **logs,
+        network=network,
+        data_key_arn=keys.data_arn,
+        secrets_key_arn=keys.secrets_arn,
+        **env.cluster_settings(),
     )
-    for model, entry in env.models.items()
-}
+    cluster = c.Cluster("cluster", cluster_args, opts)
+
+functions = c.FunctionDefaults(**site, **logs, data_key_arn=keys.data_arn, **env.functions.defaults())
+models_args = c.ModelsArgs(
+    catalogue={model: entry.settings() for model, entry in env.models.items()},
+    functions=functions,
+    package=packages.model_server,
+    images=images,
+    models_bucket=storage.models.bucket,
+    network=network,
+    cluster=cluster,
+    alarm_actions=[names.arn("sns", f"{names.prefix}-alerts")],
+)
+models = c.Models("model", models_args, opts)
+if cluster:
+    router_args = c.RouterArgs(
+        **site,
+        cluster=cluster,
+        images=images,
+        routes=models.routes,
+        vpc_cidr=network.cidr,
+        data_key_arn=keys.data_arn,
+        replicas=env.cluster.router_replicas,
+    )
+    c.Router("router", router_args, cluster.inside(opts))
 
 gateway_args = c.GatewayArgs(
     defaults=functions,
     identity=identity,
     authorizer_package=packages.authorizer,
     authorizer_concurrency=env.functions.authorizer_concurrency,
-    model_functions={model: backend.function for model, backend in backends.items()},
+    models=models.integrations,
+    openai=cluster.openai if cluster else None,
     tenants={t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes"})) for t in env.tenants},
     secrets_key_arn=keys.secrets_arn,
     own_domain=env.domain is not None,
@@ -102,7 +133,9 @@ outputs = {
     "data_bucket": storage.data.bucket,
     "build_projects": list(images.build_projects),
     "repositories": dict(images.repository_urls),
-    "model_functions": {model: backend.function.function_name for model, backend in backends.items()},
+    "model_functions": {model: function.function_name for model, function in models.functions.items()},
+    "model_endpoints": {model: endpoint.update_request for model, endpoint in models.endpoints.items()},
+    "job_queues": {model: queue.url for model, queue in models.jobs.items()},
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

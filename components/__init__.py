@@ -2,16 +2,18 @@
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
 from components.build_project import BuildDefaults
+from components.cluster import Cluster, ClusterArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
 from components.function import FunctionDefaults
 from components.gateway import Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
 from components.keys import Keys, KeysArgs
-from components.lambda_backend import LambdaBackend, LambdaBackendArgs
+from components.models import Models, ModelsArgs
 from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.packages import Packages, PackagesArgs
+from components.router import Router, RouterArgs
 from components.storage import Storage, StorageArgs
 from components.tags import Tags
 from components.web_acl import WebAcl, WebAclArgs
@@ -20,6 +22,8 @@ __all__ = [
     "AccountBaseline",
     "AccountBaselineArgs",
     "BuildDefaults",
+    "Cluster",
+    "ClusterArgs",
     "CustomDomain",
     "CustomDomainArgs",
     "FunctionDefaults",
@@ -31,14 +35,16 @@ __all__ = [
     "ImagesArgs",
     "Keys",
     "KeysArgs",
-    "LambdaBackend",
-    "LambdaBackendArgs",
+    "Models",
+    "ModelsArgs",
     "Names",
     "NatStrategy",
     "Network",
     "NetworkArgs",
     "Packages",
     "PackagesArgs",
+    "Router",
+    "RouterArgs",
     "Storage",
     "StorageArgs",
     "Tags",

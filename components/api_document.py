@@ -12,10 +12,32 @@ from typing import Any, Literal
 Json = dict[str, Any]
 
 ROUTES: Mapping[str, Sequence[str]] = {
-    "infer": ("GET/v2", "GET/v2/models", "GET/v2/models/*", "POST/v2/models/*/infer"),
+    "infer": (
+        "GET/v2",
+        "GET/v2/models",
+        "GET/v2/models/*",
+        "POST/v2/models/*/infer",
+        "GET/v1/models",
+        "POST/v1/*",
+    ),
     "jobs": ("GET/v2/jobs/*", "POST/v2/models/*/jobs"),
 }
 """Scope -> the METHOD/path patterns it opens; the authorizer allows a token exactly these."""
+
+MODEL_OPERATIONS: Mapping[str, tuple[str, str]] = {
+    "infer": ("POST", "/infer"),
+    "metadata": ("GET", ""),
+    "ready": ("GET", "/ready"),
+}
+"""Operation on a model -> its method, and the end of its path after `/v2/models/<model>`."""
+
+OPENAI_OPERATIONS: Mapping[str, tuple[str, str]] = {
+    "/v1/chat/completions": ("POST", "Continue a conversation"),
+    "/v1/completions": ("POST", "Continue a text"),
+    "/v1/embeddings": ("POST", "Vectors of texts"),
+    "/v1/models": ("GET", "The language models of this platform"),
+}
+"""OpenAI-compatible path -> its method and summary; a request names its model in the body."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +45,8 @@ class ModelRoute:
     """Where requests for one model go."""
 
     model: str
-    integration: Mapping[str, Any]
-    """The model's `x-amazon-apigateway-integration`."""
+    integrations: Mapping[str, Mapping[str, Any]]
+    """Operation of `MODEL_OPERATIONS` -> its `x-amazon-apigateway-integration`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +71,19 @@ def lambda_integration(invoke_arn: str, credentials_arn: str) -> Json:
     }
 
 
-def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorizer) -> Json:
+def api_document(
+    title: str,
+    routes: Sequence[ModelRoute],
+    authorizer: Authorizer,
+    openai: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Json:
     """The whole OpenAPI 3.0 document.
 
     Args:
         title: the API's name.
         routes: one for each model; their order does not matter.
         authorizer: who decides about tokens.
+        openai: path of `OPENAI_OPERATIONS` -> its integration; None where nothing serves them.
     """
     routes = sorted(routes, key=lambda route: route.model)
     models = [route.model for route in routes]
@@ -74,8 +102,9 @@ def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorize
         "/v2/models": {"get": _fixed("listModels", "The models of this platform", 200, {"models": models})},
     }
     for route in routes:
-        paths |= _model_paths(route.model, route.integration)
+        paths |= _model_paths(route.model, route.integrations)
     paths |= _unknown_model_paths()
+    paths |= {path: _openai_path(path, integration) for path, integration in (openai or {}).items()}
     return {
         "openapi": "3.0.1",
         "info": {
@@ -95,31 +124,52 @@ def api_document(title: str, routes: Sequence[ModelRoute], authorizer: Authorize
     }
 
 
-def _model_paths(model: str, integration: Mapping[str, Any]) -> Json:
+def _model_paths(model: str, integrations: Mapping[str, Mapping[str, Any]]) -> Json:
     # Names have no underscore, so `a-1` and `a1` stay apart.
     suffix = model.replace("-", "_")
-
-    def operation(operation_id: str, summary: str, **more: Any) -> Json:
-        return {
-            "operationId": f"{operation_id}_{suffix}",
-            "summary": summary,
-            "security": _SECURITY,
-            "responses": {"200": {"description": summary}, **_ERRORS},
-            "x-amazon-apigateway-integration": dict(integration),
-            **more,
+    summaries = {
+        "infer": f"Ask model {model} for a prediction",
+        "metadata": f"Metadata of model {model}",
+        "ready": f"Whether model {model} takes requests",
+    }
+    paths = {}
+    for operation, (method, end) in MODEL_OPERATIONS.items():
+        body = {"requestBody": _json_body("InferRequest")} if method == "POST" else {}
+        paths[f"/v2/models/{model}{end}"] = {
+            method.lower(): _operation(
+                f"{operation}_{suffix}", summaries[operation], integrations[operation], **body
+            )
         }
+    return paths
 
-    body = {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}}},
-    }
+
+def _openai_path(path: str, integration: Mapping[str, Any]) -> Json:
+    method, summary = OPENAI_OPERATIONS[path]
+    body = {"requestBody": _json_body("OpenAiRequest")} if method == "POST" else {}
+    identifier = "openai" + "".join(part.capitalize() for part in path.split("/")[2:])
+    return {method.lower(): _operation(identifier, summary, integration, **body)}
+
+
+def _operation(operation_id: str, summary: str, integration: Mapping[str, Any], **more: Any) -> Json:
+    # Where the gateway forms the answer, each status that it may have must be declared.
+    statuses = {response["statusCode"] for response in integration.get("responses", {}).values()} - {"200"}
     return {
-        f"/v2/models/{model}": {"get": operation("metadata", f"Metadata of model {model}")},
-        f"/v2/models/{model}/ready": {"get": operation("ready", f"Whether model {model} takes requests")},
-        f"/v2/models/{model}/infer": {
-            "post": operation("infer", f"Ask model {model} for a prediction", requestBody=body)
+        "operationId": operation_id,
+        "summary": summary,
+        "security": _SECURITY,
+        "responses": {
+            "200": {"description": summary},
+            **dict.fromkeys(sorted(statuses), _ERRORS["default"]),
+            **_ERRORS,
         },
+        "x-amazon-apigateway-integration": dict(integration),
+        **more,
     }
+
+
+def _json_body(schema: str) -> Json:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"required": True, "content": content}
 
 
 def _unknown_model_paths() -> Json:
@@ -191,6 +241,11 @@ def _schemas() -> Json:
                 "inputs": {"type": "array", "minItems": 1, "items": tensor},
                 "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
             },
+        },
+        "OpenAiRequest": {
+            "type": "object",
+            "required": ["model"],
+            "properties": {"model": {"type": "string"}},
         },
         "Error": {
             "type": "object",

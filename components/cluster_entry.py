@@ -61,7 +61,7 @@ class ClusterEntry(pulumi.ComponentResource):
         )
         self.callers_security_group_id = callers
         load_balancer = aws.lb.LoadBalancer(
-            f"{name}-load-balancer",
+            f"{name}-nlb",
             load_balancer_type="network",
             internal=True,
             subnets=args.subnet_ids,

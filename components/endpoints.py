@@ -79,12 +79,14 @@ class Endpoints(pulumi.ComponentResource):
 
     security_group_id: pulumi.Output[str] | None
     """Group of the interface endpoints, where there are any."""
+    s3_prefix_list_id: pulumi.Output[str]
+    """Prefix list of S3's addresses, for security group rules."""
 
     def __init__(self, name: str, args: EndpointsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:endpoints:Endpoints", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        self._gateway("s3", _s3_statements(args.names))
+        self.s3_prefix_list_id = self._gateway("s3", _s3_statements(args.names)).prefix_list_id
         self._gateway("dynamodb", [_dynamodb_statement(args.names)])
         self.security_group_id = None
         if args.services:
@@ -96,9 +98,9 @@ class Endpoints(pulumi.ComponentResource):
     def _tags(self, role: str) -> Mapping[str, str]:
         return {**self._args.tags.component("network"), "Name": f"{self._args.names.prefix}-{role}"}
 
-    def _gateway(self, service: str, statements: Sequence[iam.Statement]) -> None:
+    def _gateway(self, service: str, statements: Sequence[iam.Statement]) -> aws.ec2.VpcEndpoint:
         args = self._args
-        aws.ec2.VpcEndpoint(
+        return aws.ec2.VpcEndpoint(
             f"{self._name}-{service}",
             vpc_id=args.vpc_id,
             service_name=f"com.amazonaws.{args.names.region}.{service}",

@@ -3,15 +3,15 @@
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.api_document import ROUTES, Authorizer, ModelRoute, api_document, lambda_integration
+from components.api_document import ROUTES, Authorizer, Json, ModelRoute, api_document
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.identity import RESOURCE_SERVER, Identity
 from components.packages import Package
@@ -57,8 +57,10 @@ class GatewayArgs:
     """Shared with the functions: names, tags, keys and logs."""
     identity: Identity
     authorizer_package: Package
-    model_functions: Mapping[str, Function]
-    """Model name -> the function that serves it."""
+    models: Mapping[str, pulumi.Input[Mapping[str, Json]]]
+    """Model name -> operation of `MODEL_OPERATIONS` -> its `x-amazon-apigateway-integration`."""
+    openai: pulumi.Input[Mapping[str, Json]] | None = None
+    """OpenAI-compatible path -> its integration; None where nothing serves language models."""
     tenants: Mapping[str, UsageLimits]
     """Tenant name -> what it may use."""
     secrets_key_arn: pulumi.Input[str]
@@ -78,8 +80,8 @@ class Gateway(pulumi.ComponentResource):
     """One API for all clients.
 
     Each tenant has an API key and a usage plan, tied to its Cognito client by an encrypted parameter that
-    only the authorizer reads. The gateway calls functions as a role of its own that can invoke the live
-    aliases of this environment and nothing else.
+    only the authorizer reads. The gateway calls the authorizer as a role of its own; a model's integration
+    brings the role that reaches that model and nothing else.
     """
 
     url: pulumi.Output[str]
@@ -99,10 +101,10 @@ class Gateway(pulumi.ComponentResource):
         invoke_role = iam.role(
             f"{name}-invoke",
             trust_policy=iam.trust("apigateway.amazonaws.com", self._names.account_id),
-            statements=pulumi.Output.all(
-                authorizer.alias_arn, *(function.alias_arn for function in args.model_functions.values())
-            ).apply(lambda arns: [iam.allow("Invoke", ["lambda:InvokeFunction"], arns)]),
-            description="API Gateway calls the authorizer and the models' functions",
+            statements=authorizer.alias_arn.apply(
+                lambda arn: [iam.allow("Invoke", ["lambda:InvokeFunction"], [arn])]
+            ),
+            description="API Gateway calls the authorizer",
             tags=self._tags,
             opts=self._child,
         )
@@ -164,32 +166,28 @@ class Gateway(pulumi.ComponentResource):
 
     def _document(self, authorizer: Function, invoke_role: aws.iam.Role) -> pulumi.Output[str]:
         args = self._args
-        models = list(args.model_functions)
 
-        def build(known: Sequence[str]) -> str:
-            role_arn, authorizer_arn, *model_arns = known
-            routes = [
-                ModelRoute(model=model, integration=lambda_integration(arn, role_arn))
-                for model, arn in zip(models, model_arns, strict=True)
-            ]
+        def build(known: Mapping[str, Any]) -> str:
             return json.dumps(
                 api_document(
                     self._names.prefix,
-                    routes,
+                    [ModelRoute(model=model, integrations=found) for model, found in known["models"].items()],
                     Authorizer(
-                        invoke_arn=authorizer_arn,
-                        credentials_arn=role_arn,
+                        invoke_arn=known["authorizer_arn"],
+                        credentials_arn=known["role_arn"],
                         cache_s=args.authorizer_cache_s,
                         api_key_source=args.api_key_source,
                     ),
+                    known["openai"],
                 ),
                 sort_keys=True,
             )
 
         return pulumi.Output.all(
-            invoke_role.arn,
-            authorizer.invoke_arn,
-            *(function.invoke_arn for function in args.model_functions.values()),
+            role_arn=invoke_role.arn,
+            authorizer_arn=authorizer.invoke_arn,
+            models=pulumi.Output.all(**args.models),
+            openai=args.openai,
         ).apply(build)
 
     def _stage(self, api: aws.apigateway.RestApi) -> aws.apigateway.Stage:

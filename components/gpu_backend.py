@@ -8,7 +8,6 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import iam
-from components.jobs_queue import JobsQueue, JobsQueueArgs
 from components.model_server import ModelServer, Replica, onnx_server, pod_spec, vllm_server
 from components.names import Names
 from components.network_policies import (
@@ -49,8 +48,10 @@ class GpuBackendArgs:
     """Image of the engine's server."""
     models_bucket: pulumi.Input[str]
     data_key_arn: pulumi.Input[str]
+    queue_url: pulumi.Input[str]
+    """The model's jobs queue, whose messages start its first replica."""
     weights: str | None = None
-    """S3 folder of the weights (vllm)."""
+    """S3 folder of the weights (vllm); None is the version's own folder in the models bucket."""
     after: Sequence[pulumi.Resource] = ()
     """KEDA's release: its webhook and its kinds must be there."""
 
@@ -65,11 +66,12 @@ class GpuBackend(pulumi.ComponentResource):
     host: pulumi.Output[str]
     """Name that resolves to the addresses of the pods that are ready."""
     port: int
-    jobs: JobsQueue
 
     def __init__(self, name: str, args: GpuBackendArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:gpu_backend:GpuBackend", name, None, opts)
         self._name, self._args = name, args
+        folder = f"{args.names.bucket('models')}/models/{args.model}/{args.version}/"
+        self._weights = args.weights or f"s3://{folder}"
         self._child = pulumi.ResourceOptions(parent=self)
         self._tags = args.tags.component("gpu-backend")
         self._labels = {
@@ -80,13 +82,6 @@ class GpuBackend(pulumi.ComponentResource):
         }
         server = self._server()
         self.port = server.port
-        self.jobs = JobsQueue(
-            f"{name}-jobs",
-            JobsQueueArgs(
-                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
-            ),
-            opts=self._child,
-        )
         identity = PodIdentity(
             f"{name}-pods",
             PodIdentityArgs(
@@ -140,14 +135,14 @@ class GpuBackend(pulumi.ComponentResource):
                 namespace=args.namespace,
                 model=args.model,
                 deployment=deployment.metadata.name,
-                queue_url=self.jobs.url,
+                queue_url=args.queue_url,
                 scale=args.scale,
                 after=args.after,
             ),
             opts=self._child,
         )
         self.host = pulumi.Output.concat(service.metadata.name, ".", args.namespace, ".svc.cluster.local")
-        self.register_outputs({"host": self.host, "queue_url": self.jobs.url})
+        self.register_outputs({"host": self.host})
 
     @property
     def _object_name(self) -> str:
@@ -159,12 +154,10 @@ class GpuBackend(pulumi.ComponentResource):
     def _server(self) -> ModelServer:
         args = self._args
         if args.engine == "vllm":
-            if args.weights is None:
-                raise ValueError(f"model {args.model}: engine vllm needs weights, an s3:// folder")
             return vllm_server(
                 image=args.image,
                 model=args.model,
-                weights=args.weights,
+                weights=self._weights,
                 gpus=args.replica.gpus,
                 region=args.names.region,
             )
@@ -180,8 +173,8 @@ class GpuBackend(pulumi.ComponentResource):
     def _statements(self, data_key_arn: str) -> list[iam.Statement]:
         args = self._args
         decrypt = iam.allow("Decrypt", ["kms:Decrypt"], [data_key_arn])
-        if args.weights is not None:
-            return [*weights_statements(args.weights), decrypt]
+        if args.engine == "vllm":
+            return [*weights_statements(self._weights), decrypt]
         files = f"{args.names.bucket_arn('models')}/models/{args.model}/*"
         return [iam.allow("ReadModel", ["s3:GetObject"], [files]), decrypt]
 

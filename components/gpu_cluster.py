@@ -58,7 +58,8 @@ class GpuClusterArgs:
     kubernetes_version: str = "1.35"
     """Minor version; EKS supports one for 14 months, after which it upgrades the cluster by itself."""
     access: Mapping[str, ClusterAccess] = field(default_factory=dict)
-    """Who uses the Kubernetes API, by a name of its own."""
+    """Who uses the Kubernetes API, by a name of its own: nobody else does, not even who makes the cluster.
+    So the principal that deploys must be among them, with level `admin`."""
     api_clients: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Security groups that reach the API server, by a name of their own, e.g. the one of the deploy jobs."""
     deletion_protection: bool = True
@@ -185,7 +186,9 @@ class GpuCluster(pulumi.ComponentResource):
             kube_proxy_addon_options={"enabled": False},
             coredns_addon_options={"enabled": False},
             tags=self._tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs, permissions]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[logs, permissions], transforms=[_without_hidden_admin]
+            ),
         )
 
     def _access_entry(self, access: ClusterAccess) -> eks.AccessEntryArgsDict:
@@ -226,3 +229,16 @@ class GpuCluster(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+
+
+def _without_hidden_admin(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Leaves the principal that makes the cluster no rights beside its access entry, if it has one.
+
+    pulumi-eks has no argument for it. The provider takes it when the cluster is made, and never again.
+    """
+    if args.type_ != "aws:eks/cluster:Cluster":
+        return None
+    access = {**args.props["accessConfig"], "bootstrapClusterCreatorAdminPermissions": False}
+    return pulumi.ResourceTransformResult({**args.props, "accessConfig": access}, args.opts)

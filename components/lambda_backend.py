@@ -1,10 +1,12 @@
 """CPU inference: one Lambda function for each model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
 from components import iam
+from components.api_document import MODEL_OPERATIONS, Json, lambda_integration
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.packages import Package
 
@@ -28,14 +30,20 @@ class LambdaBackendArgs:
 
 
 class LambdaBackend(pulumi.ComponentResource):
-    """Serves one ONNX model on the CPU; its role reads that model's prefix and no other."""
+    """Serves one ONNX model on the CPU; its role reads that model's prefix and no other.
+
+    API Gateway calls it as a role that can invoke this model's live alias and nothing else.
+    """
 
     function: Function
+    integrations: pulumi.Output[Mapping[str, Json]]
+    """Operation (`infer`, `metadata`, `ready`) -> its integration in API Gateway."""
 
     def __init__(
         self, name: str, args: LambdaBackendArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("inference-platform:lambda_backend:LambdaBackend", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
         self.function = Function(
             name,
             FunctionArgs(
@@ -65,6 +73,19 @@ class LambdaBackend(pulumi.ComponentResource):
                 snap_start=args.snap_start,
                 delivered=True,
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child,
+        )
+        invoke_role = iam.role(
+            f"{name}-invoke",
+            trust_policy=iam.trust("apigateway.amazonaws.com", args.defaults.names.account_id),
+            statements=self.function.alias_arn.apply(
+                lambda arn: [iam.allow("Invoke", ["lambda:InvokeFunction"], [arn])]
+            ),
+            description=f"API Gateway asks model {args.model}",
+            tags=args.defaults.tags.component("lambda-backend"),
+            opts=child,
+        )
+        self.integrations = pulumi.Output.all(self.function.invoke_arn, invoke_role.arn).apply(
+            lambda arns: dict.fromkeys(MODEL_OPERATIONS, lambda_integration(arns[0], arns[1]))
         )
         self.register_outputs({"function_name": self.function.function_name})

@@ -67,6 +67,11 @@ class Network(pulumi.ComponentResource):
     public_subnet_ids: Sequence[pulumi.Output[str]]
     private_subnet_ids: Sequence[pulumi.Output[str]]
     intra_subnet_ids: Sequence[pulumi.Output[str]]
+    s3_prefix_list_id: pulumi.Output[str]
+    """Prefix list of S3's addresses, for security group rules."""
+    cidr: str
+    isolated: bool
+    """Whether there is no way out but endpoints."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:network:Network", name, None, opts)
@@ -110,7 +115,7 @@ class Network(pulumi.ComponentResource):
         ]
         intra = self._route_table("intra", self.intra_subnet_ids)
         self._nat(private, internet_gateway)
-        Endpoints(
+        endpoints = Endpoints(
             f"{name}-endpoints",
             EndpointsArgs(
                 names=args.names,
@@ -123,6 +128,8 @@ class Network(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+        self.s3_prefix_list_id = endpoints.s3_prefix_list_id
+        self.cidr, self.isolated = args.cidr, args.nat == NatStrategy.NONE
         self._flow_log()
         self.register_outputs(
             {

@@ -34,6 +34,8 @@ class PackagesArgs:
     """KMS key that encrypts them."""
     folder: Path
     """Folder that holds `model-server.zip` and `authorizer.zip` (see `serving/package.py`)."""
+    with_image: bool = False
+    """Whether a container image is built, too, from `model-server-image.zip` in that folder."""
 
 
 class Packages(pulumi.ComponentResource):
@@ -47,6 +49,8 @@ class Packages(pulumi.ComponentResource):
 
     model_server: Package
     authorizer: Package
+    model_server_image: Package | None
+    """Build context of the model server's image, where one is built."""
 
     def __init__(self, name: str, args: PackagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:packages:Packages", name, None, opts)
@@ -73,4 +77,5 @@ class Packages(pulumi.ComponentResource):
 
         self.model_server = upload("model-server")
         self.authorizer = upload("authorizer")
+        self.model_server_image = upload("model-server-image") if args.with_image else None
         self.register_outputs({})

@@ -7,6 +7,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import iam
+from components.cluster import Cluster
+from components.image_cache import cached_image
+from components.images import Images
 from components.jobs_queue import queue_prefix
 from components.names import Names
 from components.network_policies import (
@@ -21,7 +24,7 @@ from components.network_policies import (
     to_models,
 )
 from components.pod_identity import PodIdentity, PodIdentityArgs
-from components.router_pod import PORT, Route, pod_spec
+from components.router_pod import BALANCER_IMAGE, PORT, Route, pod_spec
 from components.tags import Tags
 
 _NAME = "router"
@@ -33,23 +36,18 @@ class RouterArgs:
 
     names: Names
     tags: Tags
-    cluster_name: pulumi.Input[str]
-    namespace: pulumi.Input[str]
-    image: pulumi.Input[str]
-    """The model server's image for arm64, which holds the router, too."""
-    balancer_image: pulumi.Input[str]
-    """Image of the balancer in front of the vLLM replicas."""
+    cluster: Cluster
+    """Where it runs, and whose target group its pods become targets of."""
+    images: Images
+    """Images of the model server; the one for arm64 holds the router, too."""
     routes: Mapping[str, Route]
-    target_group_arn: pulumi.Input[str]
-    """Target group that the pods become targets of."""
+    """Model name -> where it is served."""
     vpc_cidr: str
     """Addresses from which the load balancer comes."""
     data_key_arn: pulumi.Input[str]
     """Key of the jobs queues."""
     replicas: int = 2
     """Pods, over zones and nodes."""
-    after: Sequence[pulumi.Resource] = ()
-    """The load balancer controller's release, without which pods do not become targets."""
 
 
 class Router(pulumi.ComponentResource):
@@ -74,7 +72,7 @@ class Router(pulumi.ComponentResource):
             PodIdentityArgs(
                 names=args.names,
                 tags=args.tags.component("router"),
-                cluster_name=args.cluster_name,
+                cluster_name=args.cluster.cluster_name,
                 namespace=NAMESPACE,
                 service_account=_NAME,
                 description="The router wakes models",
@@ -116,10 +114,11 @@ class Router(pulumi.ComponentResource):
             spec={"max_unavailable": 1, "selector": {"match_labels": {ROUTER_LABEL: "true"}}},
             opts=self._child,
         )
+        ports = sorted({route.port for route in args.routes.values()})
         network_policy(
             f"{name}-network-policy",
             policy_name=_NAME,
-            namespace=args.namespace,
+            namespace=args.cluster.namespace,
             labels=self._labels,
             pods={ROUTER_LABEL: "true"},
             ingress=[from_addresses(args.vpc_cidr, PORT), from_namespace("keda", PORT)],
@@ -127,7 +126,7 @@ class Router(pulumi.ComponentResource):
                 dns(),
                 pod_identity_agent(),
                 aws_apis(),
-                to_models(sorted({route.port for route in args.routes.values()})),
+                *([to_models(ports)] if ports else []),  # a rule without ports is open on all
             ],
             opts=self._child,
         )
@@ -137,23 +136,25 @@ class Router(pulumi.ComponentResource):
             kind="TargetGroupBinding",
             metadata=self._metadata(),
             spec={
-                "targetGroupARN": args.target_group_arn,
+                "targetGroupARN": args.cluster.target_group_arn,
                 "targetType": "ip",
                 "serviceRef": {"name": service.metadata.name, "port": PORT},
             },
             # Deleted while its controller still runs, so that the targets are deregistered.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[deployment, *args.after]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[deployment, args.cluster.charts.load_balancer_controller]
+            ),
         )
         self.register_outputs({})
 
     def _metadata(self) -> kubernetes.meta.v1.ObjectMetaArgsDict:
-        return {"name": _NAME, "namespace": self._args.namespace, "labels": self._labels}
+        return {"name": _NAME, "namespace": self._args.cluster.namespace, "labels": self._labels}
 
     def _pod(self) -> kubernetes.core.v1.PodSpecArgsDict:
         args = self._args
         return pod_spec(
-            image=args.image,
-            balancer_image=args.balancer_image,
+            image=args.images.model_server_images["arm64"],
+            balancer_image=cached_image(args.names, BALANCER_IMAGE),
             routes=args.routes,
             region=args.names.region,
             service_account=_NAME,
@@ -179,7 +180,11 @@ class Router(pulumi.ComponentResource):
             metadata=self._metadata(),
             role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "Role", "name": role.metadata.name},
             subjects=[
-                {"kind": "ServiceAccount", "name": account.metadata.name, "namespace": self._args.namespace}
+                {
+                    "kind": "ServiceAccount",
+                    "name": account.metadata.name,
+                    "namespace": self._args.cluster.namespace,
+                }
             ],
             opts=self._child,
         )

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.api_document import Json
+from components.api_document import MODEL_OPERATIONS, Json
 from components.job_topics import JobTopics, JobTopicsArgs
 from components.names import Names
 from components.sagemaker_deployment import (
@@ -29,7 +29,7 @@ from components.sagemaker_hosting import (
     kind,
     production_variant,
 )
-from components.sagemaker_integration import ROUTES, integrations, refused
+from components.sagemaker_integration import integrations, refused
 from components.sagemaker_model import containers, security_group
 from components.sagemaker_role import ExecutionRole, ExecutionRoleArgs
 from components.sagemaker_scaling import VariantScaling, VariantScalingArgs
@@ -228,7 +228,7 @@ class SageMakerBackend(pulumi.ComponentResource):
         args = self._args
         if isinstance(args.hosting, Async):
             reason = f"model {args.model} takes jobs only: POST /v2/models/{args.model}/jobs"
-            return pulumi.Output.from_input(dict.fromkeys(ROUTES, refused(reason)))
+            return pulumi.Output.from_input(dict.fromkeys(MODEL_OPERATIONS, refused(reason)))
         arn = args.names.arn("sagemaker", f"endpoint/{self._endpoint_name}")
         role = iam.role(
             f"{self._name}-invoke",
@@ -250,7 +250,7 @@ class SageMakerBackend(pulumi.ComponentResource):
                 return found
             # A pipeline hands the answer of one container to the next, whatever it is.
             refusal = refused(f"model {args.model} is a pipeline and answers inference requests only")
-            return {**dict.fromkeys(ROUTES, refusal), "infer": found["infer"]}
+            return {**dict.fromkeys(MODEL_OPERATIONS, refusal), "infer": found["infer"]}
 
         return role.arn.apply(known)
 

@@ -9,14 +9,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 import json
 from collections.abc import Mapping
 
-from components.api_document import Json
-
-ROUTES: Mapping[str, tuple[str, str]] = {
-    "infer": ("POST", "/infer"),
-    "metadata": ("GET", ""),
-    "ready": ("GET", "/ready"),
-}
-"""Operation -> its method, and the end of its path after `/v2/models/<model>`."""
+from components.api_document import MODEL_OPERATIONS, Json
 
 _RETRY_AFTER_S = 5
 _MEDIA = ("application/json", "application/octet-stream")
@@ -59,7 +52,7 @@ $answer
 
 
 def integrations(*, model: str, endpoint_name: str, region: str, credentials_arn: str) -> Mapping[str, Json]:
-    """Operation of `ROUTES` -> `x-amazon-apigateway-integration`.
+    """Operation of `MODEL_OPERATIONS` -> `x-amazon-apigateway-integration`.
 
     Args:
         credentials_arn: role with which the gateway calls `sagemaker:InvokeEndpoint`.
@@ -86,7 +79,7 @@ def integrations(*, model: str, endpoint_name: str, region: str, credentials_arn
                 r"[45]\d{2}": {"statusCode": "503", "responseTemplates": {"application/json": _ERRORS}},
             },
         }
-        for operation, (method, end) in ROUTES.items()
+        for operation, (method, end) in MODEL_OPERATIONS.items()
     }
 
 

@@ -1,12 +1,18 @@
-"""The model catalogue: one entry gives a model its route, compute, permissions and limits."""
+"""What all catalogue entries share, and the entry of a model on Lambda; `compute` has all of them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # S3 key, route, function name and metric dimension at once: the narrowest of their alphabets.
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 ModelVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
+
+Recipe = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+RECIPE = Field(
+    None,
+    description="Sample of serving/recipes that stands for it on `local`; null means its own.",
+)
 
 
 class Slo(BaseModel):
@@ -34,7 +40,12 @@ class LambdaModel(BaseModel):
         0, ge=0, le=1000, description="Environments kept warm, billed hourly."
     )
     snap_start: bool = Field(False, description="Start published versions from a snapshot.")
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
+
+    def settings(self) -> dict[str, Any]:
+        """What its backend is told."""
+        return self.model_dump(exclude={"engine", "recipe", "slo"})
 
     @model_validator(mode="after")
     def _snap_start_limits(self) -> Self:
@@ -49,7 +60,3 @@ class LambdaModel(BaseModel):
                 f"reserved_concurrency {self.reserved_concurrency}; raise the latter"
             )
         return self
-
-
-Model = LambdaModel
-Catalogue = dict[ModelName, Model]

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from environments.catalogue import LambdaModel, ModelName, ModelVersion, Slo
+from environments.catalogue import RECIPE, LambdaModel, ModelName, ModelVersion, Recipe, Slo
 from environments.instance_types import ACCELERATORS, Accelerator
 
 Engine = Literal["onnx", "vllm"]
@@ -56,11 +56,13 @@ class EksModel(BaseModel):
     weights: str | None = Field(
         None,
         pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=-]+)+/?$",
-        description="S3 folder of the weights, safetensors with configuration and tokenizer (vllm only).",
+        description="S3 folder of the weights, safetensors with configuration and tokenizer (vllm only); "
+        "null means the version's own in the models bucket.",
     )
     weights_gib: float | None = Field(None, gt=0, description="Size of the weights in GiB (vllm only).")
     openai: bool = Field(False, description="Whether /v1 routes lead to it, too; vllm implies them.")
     scale: Scale
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
 
     @property
@@ -71,6 +73,11 @@ class EksModel(BaseModel):
     def gpus(self) -> int:
         """GPUs of one replica: vLLM splits a model over all GPUs of its node, ONNX Runtime takes one."""
         return ACCELERATORS[self.accelerator].gpus if self.engine == "vllm" else 1
+
+    def settings(self) -> dict[str, Any]:
+        """What its backend is told."""
+        own = {"backend", "engine", "version", "accelerator", "weights", "scale"}
+        return {**self.model_dump(include=own), "replica": self.replica(), "openai": self.openai_route}
 
     def replica(self) -> dict[str, int]:
         """What one replica requests of a node: `gpus`, `cpu_m`, `memory_gib`."""
@@ -86,9 +93,8 @@ class EksModel(BaseModel):
     def _weights_are_the_engines(self) -> Self:
         given = {"weights": self.weights, "weights_gib": self.weights_gib}
         if self.engine == "vllm":
-            missing = [name for name, value in given.items() if value is None]
-            if missing:
-                raise ValueError(f"engine vllm needs {' and '.join(missing)}; set it, or choose engine onnx")
+            if self.weights_gib is None:
+                raise ValueError("engine vllm needs weights_gib; set it, or choose engine onnx")
         elif present := [name for name, value in given.items() if value is not None]:
             raise ValueError(
                 f"engine onnx takes its file from the model store, not from {' and '.join(present)}; "
@@ -136,7 +142,18 @@ class SageMakerModel(BaseModel):
     )
     streaming: bool = Field(False, description="Not possible here: API Gateway buffers SageMaker's answer.")
     openai: bool = Field(False, description="Not possible here: /v1 leads to the cluster's router.")
+    recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
+
+    def settings(self) -> dict[str, Any]:
+        """What its backend is told."""
+        taken = {
+            "serverless": {"memory_mb", "max_concurrency"},
+            "real-time": {"instance", "scale", "capture_percent"},
+            "async": {"instance", "scale", "capture_percent"},
+        }[self.mode]
+        own = {"backend", "mode", "version"} | taken
+        return {**self.model_dump(include=own), **self.slo.model_dump()}
 
     @model_validator(mode="after")
     def _engine_runs_here(self) -> Self:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from environments.catalogue import Catalogue
+from environments.cluster import Cluster
+from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
 """OAuth scopes of the platform's resource server."""
@@ -104,9 +105,6 @@ class Images(Section):
     )
     cached_images: dict[Literal["x86_64", "arm64"], tuple[str, ...]] = Field(
         {}, description="Images that the cache holds before nodes ask for them, by architecture."
-    )
-    architectures: tuple[Literal["x86_64", "arm64"], ...] = Field(
-        ("x86_64",), min_length=1, description="Machines that the model server's image is built for."
     )
     force_delete: bool = Field(False, description="Whether a repository that holds images can be deleted.")
     registry_scanning: Literal["BASIC", "ENHANCED"] | None = Field(
@@ -229,8 +227,30 @@ class Environment(Section):
     web_acl: WebAcl | None = Field(WebAcl(), description="Web ACL of the API; null means none.")
     logs: Logs = Logs()
     functions: Functions = Functions()
+    cluster: Cluster = Cluster()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
+
+    @property
+    def has_cluster(self) -> bool:
+        """Whether there is an EKS cluster: a model runs on it, or the environment asks for it."""
+        return self.cluster.always or any(isinstance(model, EksModel) for model in self.models.values())
+
+    @property
+    def image_architectures(self) -> list[Literal["x86_64", "arm64"]]:
+        """Machines that the model server's image is built for: GPU and SageMaker instances are x86_64, the
+        cluster's system nodes, which run its router, arm64."""
+        on_instances = any(isinstance(model, EksModel | SageMakerModel) for model in self.models.values())
+        return [*(["x86_64"] if on_instances else []), *(["arm64"] if self.has_cluster else [])]
+
+    def cluster_settings(self) -> dict[str, Any]:
+        """What the cluster is told: the section, and the GPU nodes that the catalogue can use."""
+        capacity = gpu_capacity(self.models)
+        return {
+            **self.cluster.model_dump(exclude={"always", "router_replicas"}),
+            "instance_types": capacity.instance_types,
+            "gpus": capacity.gpus,
+        }
 
     @model_validator(mode="after")
     def _cross_field_rules(self) -> Self:

@@ -6,22 +6,24 @@ import shlex
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from environments.schema import Environment
+from inferctl import servers
 from inferctl.engine import Outcome
 from inferctl.errors import CommandFailed
 from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
 from local_aws.tables import TABLES
-from serving import delivery, package
+from serving import delivery, image_source, package
 from serving.manifest import FILE_NAME as MANIFEST
-from toolchain.progress import Progress
+from toolchain.progress import Progress, Step
 
 SAMPLE = "digits"
 """The model that `up` asks for a first prediction; `serving/recipes` holds what this checkout can build."""
@@ -59,6 +61,9 @@ def up(name: str, console: Console) -> None:
             with progress.step("models") as step:
                 step.result = _deliver_samples(session)
             emulator.checkpoint()
+            with progress.step("servers") as step:
+                started = servers.start(session, _told(step))
+                step.result = ", ".join(started.lines()) or "no model is on EKS or SageMaker"
             with progress.step("predict") as step:
                 request, answer = _first_prediction(session)
                 step.result = f"{answer['outputs'][0]['name']} = {answer['outputs'][0]['data']}"
@@ -78,6 +83,7 @@ def down(name: str, console: Console) -> None:
         )
     emulator = workspace.emulator()
     if not workspace.backend(name, "local").exists():
+        servers.processes(workspace.local).stop(console.print)
         emulator.stop()
         console.print(f"{name} is not up; nothing to remove")
         return
@@ -90,11 +96,21 @@ def down(name: str, console: Console) -> None:
             require(outcome)
             step.result = outcome.summary()
         with progress.step("stop") as step:
+            servers.processes(workspace.local).stop(_told(step))
             emulator.stop()
             workspace.forget(name, "local")
-            for folder in ("aws", "manifests", "models", "logs"):
+            for folder in ("aws", "manifests", "models", "servers", "logs"):
                 shutil.rmtree(workspace.local / folder, ignore_errors=True)
             step.result = "nothing runs, no port is held"
+
+
+def _told(step: Step) -> Callable[[str], None]:
+    """Takes a line of what a step waits for."""
+
+    def tell(line: str) -> None:
+        step.detail = line
+
+    return tell
 
 
 def _newly_held(workspace: Workspace) -> str | None:
@@ -118,6 +134,8 @@ def build_packages(env: Environment, workspace: Workspace) -> str:
     target = env.functions.package
     try:
         built = package.build(workspace.packages / target, target)
+        if env.image_architectures:
+            image_source.build(workspace.packages / target)
     except (ValueError, subprocess.CalledProcessError) as error:
         said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
         raise CommandFailed(
@@ -161,14 +179,20 @@ def _deliver_samples(session: Session) -> str:
     bucket = client.outputs["models_bucket"]
     said = []
     for model, entry in session.env.models.items():
-        if importlib.util.find_spec(f"serving.recipes.{model}") is None:
+        recipe = f"serving.recipes.{entry.recipe or model.replace('-', '_')}"
+        if importlib.util.find_spec(recipe) is None:
             said.append(f"{model} waits for its first publication")
             continue
         folder = session.workspace.local / "models" / model / entry.version
         if not (folder / MANIFEST).exists():
             # Imported here: scikit-learn takes seconds, and only the first `up` needs it.
-            importlib.import_module(f"serving.recipes.{model}").build(folder, entry.version)
+            built = importlib.import_module(recipe).build(folder, entry.version)
+            if built.name != model:  # a stand-in
+                (folder / MANIFEST).write_bytes(replace(built, name=model).encode())
         manifest = delivery.publish(s3, bucket, folder)
+        if entry.backend != "lambda":
+            said.append(f"{model} {entry.version} published")
+            continue
         function = client.outputs["model_functions"][model]
         record = delivery.deliver_lambda(functions, function, "live", manifest)
         said.append(f"{model} {entry.version} {'delivered' if record.changed else 'serves'}")

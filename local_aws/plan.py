@@ -108,6 +108,8 @@ _ARN_IDS = frozenset(
         "aws:sns/topic:Topic",
     }
 )
+# What AWS fills in inside an object that is otherwise the program's.
+_FILLED_IN = {"aws:eks/cluster:Cluster": {"vpcConfig": ("clusterSecurityGroupId", "vpcId")}}
 # End of an output's name -> its form; the first that fits counts.
 _TEXT_FORMS = (
     ("invokearn", "arn:aws:apigateway:{region}:lambda:path/2015-03-31/functions/{arn}/invocations"),
@@ -172,6 +174,9 @@ class Planner:
         outputs |= {"arn": scope["arn"]} if "arn" in kind.outputs else {}
         outputs |= {name: Secret(outputs[name]) for name in kind.secrets if name in outputs}
         outputs |= inputs
+        for name, fields in _FILLED_IN.get(kind.token, {}).items():
+            made_up = {key: self._value(key, Shape("str"), kind, scope) for key in fields}
+            outputs[name] = made_up | plain(inputs.get(name) or {})
         if kind.taggable:
             outputs["tagsAll"] = inputs.get("tags") or {}
         return State(scope["id"], outputs)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_aws.private_backends import PortOf, local_integration
 from local_aws.tables.form import Run
 from local_aws.values import Props
 
@@ -96,8 +97,10 @@ def settings(document: Mapping[str, Any]) -> Props:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def wanted(document: Mapping[str, Any], api_id: str) -> Api:
+def wanted(document: Mapping[str, Any], api_id: str, port_of: PortOf | None = None) -> Api:
     """The API that an OpenAPI 3.0 document describes.
+
+    `port_of` tells where private backends are; without it, their integrations stay as they are.
 
     Raises:
         DocumentInvalid: a security scheme, schema or validator that is not there, or no integration.
@@ -119,7 +122,7 @@ def wanted(document: Mapping[str, Any], api_id: str) -> Api:
             key = (path, "ANY" if verb.startswith("x-") else verb.upper())
             operation = dict(item[verb])
             operation["parameters"] = [*item.get("parameters", ()), *operation.get("parameters", ())]
-            api.methods[key] = _method(document, operation, api, f"{verb} {path}")
+            api.methods[key] = _method(document, operation, api, f"{verb} {path}", port_of)
     return api
 
 
@@ -140,16 +143,18 @@ def _model(schema: Any, api_id: str) -> Props:
     return {"schema": text, "contentType": "application/json"}
 
 
-def _method(document: Mapping[str, Any], operation: Props, api: Api, at: str) -> Method:
+def _method(
+    document: Mapping[str, Any], operation: Props, api: Api, at: str, port_of: PortOf | None
+) -> Method:
     integration = dict(operation.get("x-amazon-apigateway-integration") or {})
     if not integration:
         raise DocumentInvalid(f"{at}: there is no x-amazon-apigateway-integration")
+    if port_of is not None:
+        integration = dict(local_integration(integration, port_of))
     integration_responses = integration.pop("responses", {})
     for name in ("type", "passthroughBehavior", "contentHandling"):
         if name in integration:
             integration[name] = integration[name].upper()
-    # The embedded AWS has no VPC links: such an integration calls its uri itself.
-    integration.pop("connectionId", None)
     return Method(
         settings=_settings(document, operation, api, at),
         integration=_given({name: integration.get(name) for name in _INTEGRATION}),
@@ -233,13 +238,15 @@ def _given(values: Mapping[str, Any]) -> Props:
     }
 
 
-def import_document(run: Run, api_id: str, document: Mapping[str, Any]) -> None:
+def import_document(
+    run: Run, api_id: str, document: Mapping[str, Any], port_of: PortOf | None = None
+) -> None:
     """Makes the API what the document says.
 
     What a method needs comes before it, and goes after it. Nothing is assumed of what an import before, or
     one that was cut short, has left: the difference is to what is there.
     """
-    _Import(run, api_id, wanted(document, api_id)).apply()
+    _Import(run, api_id, wanted(document, api_id, port_of)).apply()
 
 
 class _Import:

@@ -79,7 +79,7 @@ def build(outdir: Path, target: str, python_version: str = PYTHON_VERSION) -> li
 
 
 def _build(path: Path, function: str, target: str, python_version: str) -> Package:
-    code = _closure(FUNCTIONS[function])
+    code = closure(FUNCTIONS[function])
     lock = _HERE / f"requirements-{function}.lock"
     inputs = hashlib.sha256(json.dumps([target, python_version]).encode())
     for file in (*code.values(), lock, Path(__file__)):
@@ -100,7 +100,7 @@ def _build(path: Path, function: str, target: str, python_version: str) -> Packa
             total = f"{contents.total() / 2**20:.0f} MiB"
             raise ValueError(f"{path.name} has {total} unzipped, Lambda takes 250; largest: {largest}")
         temporary = path.with_suffix(".zip.partial")
-        _write(temporary, files)
+        write_zip(temporary, files)
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     temporary.rename(path)
     stamp.write_text(json.dumps({"inputs": inputs.hexdigest(), "sha256": digest, "contents": contents}))
@@ -119,7 +119,7 @@ def _kept(path: Path, stamp: Path, inputs: str) -> Package | None:
         return None
 
 
-def _closure(module: str) -> dict[str, Path]:
+def closure(module: str) -> dict[str, Path]:
     """The files of `module` and of every module of this package that it imports, by name in the zip."""
     files = {"serving/__init__.py": _HERE / "__init__.py"}
     waiting = [module]
@@ -172,7 +172,7 @@ def _needed(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _write(path: Path, files: dict[str, Path]) -> None:
+def write_zip(path: Path, files: dict[str, Path]) -> None:
     """Write a zip whose bytes depend on the names and contents of the files alone."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name, file in sorted(files.items()):

@@ -9,21 +9,17 @@ import pulumi
 from pulumi.runtime import mocks, rpc
 from pydantic import TypeAdapter
 
-from components.charts import Charts, ChartsArgs
-from components.cluster_entry import ClusterEntry, ClusterEntryArgs
-from components.gpu_backend import GpuBackend, GpuBackendArgs
-from components.gpu_cluster import GpuCluster, GpuClusterArgs
-from components.jobs_queue import queue_prefix
-from components.karpenter import Karpenter, KarpenterArgs
-from components.model_server import Replica
+from components.build_project import BuildDefaults
+from components.cluster import Cluster, ClusterArgs
+from components.function import FunctionDefaults
+from components.images import Images, ImagesArgs
+from components.models import Models, ModelsArgs
 from components.names import Names
-from components.network_policies import ModelNamespace, ModelNamespaceArgs
-from components.node_pools import NodePools, NodePoolsArgs
-from components.replica_scaler import ReplicaScale
+from components.network import NatStrategy, Network, NetworkArgs
 from components.router import Router, RouterArgs
-from components.router_pod import PORT, Route
 from components.tags import Tags
 from environments.compute import Catalogue, EksModel, gpu_capacity
+from tests.components.platform_args import package
 from tests.components.recorded import Recorded, Resource, deployed
 
 NAMES = Names(platform="inference-platform", environment="dev", account_id="111111111111", region="us-east-1")
@@ -57,129 +53,68 @@ def catalogue(models: Mapping[str, Any] = MODELS) -> dict[str, EksModel]:
 def platform(
     models: Mapping[str, Any] = MODELS,
     *,
-    cluster: Mapping[str, Any] | None = None,
-    pools: Mapping[str, Any] | None = None,
-    entry: Mapping[str, Any] | None = None,
-    isolated_vpc: bool = False,
+    nat: NatStrategy = NatStrategy.ONE_PER_AZ,
     opts: pulumi.ResourceOptions | None = None,
+    **cluster_args: Any,
 ) -> None:
-    """Registers all of it; the keyword arguments are further arguments of the components."""
+    """Registers all of it; the keyword arguments are further arguments of the cluster."""
     site: dict[str, Any] = {"names": NAMES, "tags": TAGS}
     entries = catalogue(models)
-    subnets = ["subnet-00000000000000001", "subnet-00000000000000002"]
-    gpu_cluster = GpuCluster(
-        "cluster",
-        GpuClusterArgs(
-            **site,
-            vpc_id="vpc-00000000000000001",
-            control_plane_subnet_ids=subnets,
-            node_subnet_ids=subnets,
-            secrets_key_arn=NAMES.arn("kms", "key/secrets"),
-            logs_key_arn=NAMES.arn("kms", "key/logs"),
-            **(cluster or {}),
+    keys = {"data_key_arn": DATA_KEY, "logs_key_arn": NAMES.arn("kms", "key/logs")}
+    network = Network(
+        "network",
+        NetworkArgs(
+            **site, cluster_name=NAMES.prefix, cidr="10.20.0.0/16", logs_key_arn=keys["logs_key_arn"], nat=nat
         ),
         opts,
     )
-    inside = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[gpu_cluster.kubernetes]))
-    cluster_entry = ClusterEntry(
-        "entry",
-        ClusterEntryArgs(
-            **site,
-            vpc_id="vpc-00000000000000001",
-            subnet_ids=subnets,
-            nodes_security_group_id=gpu_cluster.security_group_id,
-            target_port=PORT,
-            **(entry or {}),
+    images = Images(
+        "images",
+        ImagesArgs(
+            builds=BuildDefaults(**site, **keys),
+            model_server_source=package("model-server-image"),
+            architectures=["x86_64", "arm64"],
         ),
         opts,
-    )
-    karpenter = Karpenter(
-        "karpenter",
-        KarpenterArgs(
-            **site,
-            cluster_name=gpu_cluster.cluster_name,
-            volumes_key_arn=DATA_KEY,
-            isolated_vpc=isolated_vpc,
-        ),
-        opts,
-    )
-    charts = Charts(
-        "charts",
-        ChartsArgs(
-            **site,
-            cluster_name=gpu_cluster.cluster_name,
-            vpc_id="vpc-00000000000000001",
-            interruption_queue_name=karpenter.queue_name,
-            target_group_arns=[cluster_entry.target_group_arn],
-            queue_prefix=queue_prefix(NAMES),
-            isolated_vpc=isolated_vpc,
-        ),
-        inside,
     )
     capacity = gpu_capacity(entries)
-    NodePools(
-        "pools",
-        NodePoolsArgs(
+    cluster = Cluster(
+        "cluster",
+        ClusterArgs(
             **site,
-            cluster_name=gpu_cluster.cluster_name,
-            security_group_id=gpu_cluster.security_group_id,
-            instance_profile=karpenter.instance_profile,
-            volumes_key_arn=DATA_KEY,
+            **keys,
+            network=network,
+            secrets_key_arn=NAMES.arn("kms", "key/secrets"),
             instance_types=capacity.instance_types,
             gpus=capacity.gpus,
-            after=[charts.karpenter],
-            **(pools or {}),
+            **cluster_args,
         ),
-        inside,
+        opts,
     )
-    space = ModelNamespace("models", ModelNamespaceArgs(labels={"environment": "dev"}), inside)
-    backends = {
-        model: GpuBackend(
-            f"model-{model}",
-            GpuBackendArgs(
-                **site,
-                cluster_name=gpu_cluster.cluster_name,
-                namespace=space.namespace,
-                model=model,
-                engine=entry_.engine,
-                version=entry_.version,
-                accelerator=entry_.accelerator,
-                replica=Replica(**entry_.replica()),
-                scale=ReplicaScale(**entry_.scale.model_dump()),
-                image=f"{NAMES.account_id}.dkr.ecr.us-east-1.amazonaws.com/{entry_.engine}:v1",
-                models_bucket=NAMES.bucket("models"),
-                data_key_arn=DATA_KEY,
-                weights=entry_.weights,
-                after=[charts.keda],
-            ),
-            inside,
-        )
-        for model, entry_ in entries.items()
-    }
+    made = Models(
+        "model",
+        ModelsArgs(
+            catalogue={model: entry.settings() for model, entry in entries.items()},
+            functions=FunctionDefaults(**site, **keys),
+            package=package("model-server"),
+            images=images,
+            models_bucket=NAMES.bucket("models"),
+            network=network,
+            cluster=cluster,
+        ),
+        opts,
+    )
     Router(
         "router",
         RouterArgs(
             **site,
-            cluster_name=gpu_cluster.cluster_name,
-            namespace=space.namespace,
-            image=f"{NAMES.account_id}.dkr.ecr.us-east-1.amazonaws.com/model-server:v1",
-            balancer_image=f"{NAMES.account_id}.dkr.ecr.us-east-1.amazonaws.com/vllm-router:v0.1.17",
-            routes={
-                model: Route(
-                    engine=entries[model].engine,
-                    host=backend.host,
-                    port=backend.port,
-                    queue_url=backend.jobs.url,
-                    openai=entries[model].openai_route,
-                )
-                for model, backend in backends.items()
-            },
-            target_group_arn=cluster_entry.target_group_arn,
-            vpc_cidr="10.20.0.0/16",
+            cluster=cluster,
+            images=images,
+            routes=made.routes,
+            vpc_cidr=network.cidr,
             data_key_arn=DATA_KEY,
-            after=[charts.load_balancer_controller],
         ),
-        inside,
+        cluster.inside(opts),
     )
 
 

@@ -13,7 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV30SpecValidator, validate
 
-from components.api_document import ROUTES, Authorizer, ModelRoute, api_document, lambda_integration
+from components.api_document import (
+    MODEL_OPERATIONS,
+    ROUTES,
+    Authorizer,
+    ModelRoute,
+    api_document,
+    lambda_integration,
+)
+from components.cluster_integration import openai_integrations
 
 MODELS = ("digits", "fraud-scores", "minilm")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -48,13 +56,17 @@ def document(
     models: Sequence[str] = MODELS, source: Literal["authorizer", "header"] = "authorizer"
 ) -> dict[str, Any]:
     routes = [
-        ModelRoute(model=model, integration=lambda_integration(f"arn:{model}", "arn:role"))
+        ModelRoute(
+            model=model,
+            integrations=dict.fromkeys(MODEL_OPERATIONS, lambda_integration(f"arn:{model}", "arn:role")),
+        )
         for model in models
     ]
     authorizer = Authorizer(
         invoke_arn="arn:authorizer", credentials_arn="arn:role", cache_s=60, api_key_source=source
     )
-    return api_document("inference-platform-dev", routes, authorizer)
+    openai = openai_integrations(url="http://entry", vpc_link_id="link", load_balancer_arn="arn:balancer")
+    return api_document("inference-platform-dev", routes, authorizer, openai if models else None)
 
 
 def operations(api: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -44,7 +44,7 @@ def gateway(models: Sequence[str] = ("digits", "fraud"), *, tracing: bool = True
             ),
         )
         defaults = function_defaults(tracing=tracing)
-        functions = {
+        integrations = {
             model: LambdaBackend(
                 f"model-{model}",
                 LambdaBackendArgs(
@@ -54,12 +54,12 @@ def gateway(models: Sequence[str] = ("digits", "fraud"), *, tracing: bool = True
                     package=package("model-server"),
                     models_bucket="models",
                 ),
-            ).function
+            ).integrations
             for model in models
         }
         args = {
             "authorizer_package": package("authorizer"),
-            "model_functions": functions,
+            "models": integrations,
             "tenants": TENANTS,
             "secrets_key_arn": SECRETS_KEY,
             **more,
@@ -79,35 +79,41 @@ def document(recorded: Recorded) -> dict[str, Any]:
     return loaded
 
 
-def test_the_invoke_role_calls_the_live_aliases_and_nothing_else(made: Recorded) -> None:
-    statements = statements_of(made, "gateway-invoke-role-policy")
-    [(_, invoke)] = statements.items()
+@pytest.mark.parametrize(
+    ("role", "alias"),
+    [
+        ("gateway-invoke", "gateway-authorizer-alias"),
+        ("model-digits-invoke", "model-digits-alias"),
+        ("model-fraud-invoke", "model-fraud-alias"),
+    ],
+)
+def test_each_invoke_role_calls_one_live_alias_and_nothing_else(
+    made: Recorded, role: str, alias: str
+) -> None:
+    [(_, invoke)] = statements_of(made, f"{role}-role-policy").items()
     assert invoke["Action"] == ["lambda:InvokeFunction"]
-    aliases = [
-        f"arn:aws:mock:us-east-1:111111111111:{name}-alias" for name in ("model-digits", "model-fraud")
-    ]
-    authorizer = "arn:aws:mock:us-east-1:111111111111:gateway-authorizer-alias"
-    assert sorted(invoke["Resource"]) == sorted([authorizer, *aliases])
+    assert invoke["Resource"] == [f"arn:aws:mock:us-east-1:111111111111:{alias}"]
 
 
-def test_api_gateway_alone_takes_the_invoke_role_and_for_this_account_only(made: Recorded) -> None:
-    [trust] = [
+def test_api_gateway_alone_takes_the_invoke_roles_and_for_this_account_only(made: Recorded) -> None:
+    trusts = [
         found
         for found in documents(made)
-        if found.kind == "trust" and found.holder.name == "gateway-invoke-role"
+        if found.kind == "trust" and found.holder.name.endswith("-invoke-role")
     ]
-    [statement] = trust.statements
-    assert statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    assert len(trusts) == 3
+    for trust in trusts:
+        [statement] = trust.statements
+        assert statement["Principal"] == {"Service": "apigateway.amazonaws.com"}
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 
 def test_each_model_s_routes_lead_to_its_own_alias(made: Recorded) -> None:
     paths = document(made)["paths"]
-    role = "arn:aws:mock:us-east-1:111111111111:gateway-invoke-role"
     for model in ("digits", "fraud"):
         integration = paths[f"/v2/models/{model}/infer"]["post"]["x-amazon-apigateway-integration"]
         assert integration["uri"] == f"arn:aws:mock:us-east-1:111111111111:model-{model}-alias/invocations"
-        assert integration["credentials"] == role
+        assert integration["credentials"].endswith(f":model-{model}-invoke-role")
 
 
 def test_the_authorizer_of_the_document_is_the_function(made: Recorded) -> None:

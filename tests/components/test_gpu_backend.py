@@ -223,11 +223,11 @@ def test_only_the_router_reaches_a_model(recorded: Recorded) -> None:
 
 
 def test_pods_that_no_policy_names_reach_dns_and_credentials_only(recorded: Recorded) -> None:
-    policy = recorded.named("models-default").inputs["spec"]
+    policy = recorded.named("cluster-space-default").inputs["spec"]
     assert policy["podSelector"] == {"matchLabels": {}}
     assert policy["ingress"] == []
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 80}
-    labels = recorded.named("models-namespace").inputs["metadata"]["labels"]
+    labels = recorded.named("cluster-space-namespace").inputs["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 

@@ -30,18 +30,23 @@ def test_every_chart_is_pinned_and_leaves_nothing_half_made(recorded: Recorded) 
 
 
 def test_karpenter_and_its_definitions_have_one_version(recorded: Recorded) -> None:
-    definitions, controller = recorded.named("charts-karpenter-crd"), recorded.named("charts-karpenter")
+    definitions, controller = (
+        recorded.named("cluster-charts-karpenter-crd"),
+        recorded.named("cluster-charts-karpenter"),
+    )
     assert definitions.inputs["version"] == controller.inputs["version"]
 
 
 def test_images_come_from_the_accounts_cache(recorded: Recorded) -> None:
     cache = "111111111111.dkr.ecr.us-east-1.amazonaws.com/dev"
-    values = {name: recorded.named(f"charts-{name}").inputs["values"] for name in ("karpenter", "keda")}
+    values = {
+        name: recorded.named(f"cluster-charts-{name}").inputs["values"] for name in ("karpenter", "keda")
+    }
     assert values["karpenter"]["controller"]["image"]["repository"] == (
         f"{cache}/ecr-public/karpenter/controller"
     )
     assert {part["registry"] for part in values["keda"]["image"].values()} == {f"{cache}/github"}
-    controller = recorded.named("charts-load-balancer-controller").inputs["values"]
+    controller = recorded.named("cluster-charts-load-balancer-controller").inputs["values"]
     assert controller["image"]["repository"] == f"{cache}/ecr-public/eks/aws-load-balancer-controller"
     assert all(":" in image for image in IMAGES)
 
@@ -49,29 +54,29 @@ def test_images_come_from_the_accounts_cache(recorded: Recorded) -> None:
 def test_controllers_run_on_system_nodes_and_say_how_much_they_take(recorded: Recorded) -> None:
     toleration = [{"key": "CriticalAddonsOnly", "operator": "Exists"}]
     for name in ("keda", "load-balancer-controller"):
-        assert recorded.named(f"charts-{name}").inputs["values"]["tolerations"] == toleration
+        assert recorded.named(f"cluster-charts-{name}").inputs["values"]["tolerations"] == toleration
     resources = [
-        recorded.named("charts-karpenter").inputs["values"]["controller"]["resources"],
-        recorded.named("charts-load-balancer-controller").inputs["values"]["resources"],
-        *recorded.named("charts-keda").inputs["values"]["resources"].values(),
+        recorded.named("cluster-charts-karpenter").inputs["values"]["controller"]["resources"],
+        recorded.named("cluster-charts-load-balancer-controller").inputs["values"]["resources"],
+        *recorded.named("cluster-charts-keda").inputs["values"]["resources"].values(),
     ]
     for amounts in resources:
         assert amounts["limits"]["memory"] == amounts["requests"]["memory"]
 
 
 def test_keda_counts_jobs_and_does_nothing_else_in_aws(recorded: Recorded) -> None:
-    [(_, statement)] = statements(recorded, "charts-keda-pods").items()
+    [(_, statement)] = statements(recorded, "cluster-charts-keda-pods").items()
     assert statement["Action"] == ["sqs:GetQueueAttributes"]
     assert statement["Resource"] == [NAMES.arn("sqs", "inference-platform-dev-job-*")]
-    association = recorded.named("charts-keda-pods-association").inputs
-    operator = recorded.named("charts-keda").inputs
+    association = recorded.named("cluster-charts-keda-pods-association").inputs
+    operator = recorded.named("cluster-charts-keda").inputs
     assert association["namespace"] == operator["namespace"] == "keda"
     assert operator["values"]["serviceAccount"]["operator"]["name"] == association["serviceAccount"]
 
 
 def test_the_load_balancer_controller_registers_targets_of_our_group_only(recorded: Recorded) -> None:
-    given = statements(recorded, "charts-load-balancer-controller-pods")
-    assert given["Register"]["Resource"] == ["arn:aws:mock:us-east-1:111111111111:entry-targets"]
+    given = statements(recorded, "cluster-charts-load-balancer-controller-pods")
+    assert given["Register"]["Resource"] == ["arn:aws:mock:us-east-1:111111111111:cluster-entry-targets"]
     assert given["Register"]["Action"] == [
         "elasticloadbalancing:RegisterTargets",
         "elasticloadbalancing:DeregisterTargets",
@@ -81,7 +86,7 @@ def test_the_load_balancer_controller_registers_targets_of_our_group_only(record
 
 
 def test_the_load_balancer_controller_makes_nothing_of_its_own(recorded: Recorded) -> None:
-    values = recorded.named("charts-load-balancer-controller").inputs["values"]
+    values = recorded.named("cluster-charts-load-balancer-controller").inputs["values"]
     assert values["enableServiceMutatorWebhook"] is False
     assert values["createIngressClassResource"] is False
     assert values["enableBackendSecurityGroup"] is False
@@ -91,5 +96,5 @@ def test_the_load_balancer_controller_makes_nothing_of_its_own(recorded: Recorde
 
 def test_permissions_are_there_before_the_controllers(recorded: Recorded) -> None:
     for chart in ("keda", "load-balancer-controller"):
-        association = recorded.named(f"charts-{chart}-pods-association")
-        assert association.urn in recorded.named(f"charts-{chart}").depends_on
+        association = recorded.named(f"cluster-charts-{chart}-pods-association")
+        assert association.urn in recorded.named(f"cluster-charts-{chart}").depends_on

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from components.gpu_cluster import ClusterAccess, GpuBaseline
 from tests.components.gpu_programs import NAMES, TAGS, built
 from tests.components.recorded import Recorded
 
@@ -18,12 +17,8 @@ TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
     return built(
-        cluster={
-            "baseline": GpuBaseline(instance_type="g6.xlarge"),
-            "access": {
-                "operators": ClusterAccess(principal_arn="arn:aws:iam::111111111111:role/ops", level="admin")
-            },
-        }
+        baseline={"instance_type": "g6.xlarge"},
+        access={"operators": {"principal_arn": "arn:aws:iam::111111111111:role/ops", "level": "admin"}},
     )
 
 
@@ -55,7 +50,7 @@ def test_all_control_plane_logs_go_to_an_encrypted_group_that_exists_before(reco
         "controllerManager",
         "scheduler",
     }
-    group = recorded.named("cluster-logs")
+    group = recorded.named("cluster-eks-logs")
     assert group.inputs["name"] == "/aws/eks/inference-platform-dev/cluster"
     assert group.inputs["retentionInDays"] == 30
     assert group.inputs["kmsKeyId"] == NAMES.arn("kms", "key/logs")
@@ -81,13 +76,13 @@ def test_nothing_is_made_that_nobody_asked_for(recorded: Recorded) -> None:
 
 
 def test_only_eks_for_this_account_assumes_the_control_planes_role(recorded: Recorded) -> None:
-    [trust] = json.loads(recorded.named("cluster-role").inputs["assumeRolePolicy"])["Statement"]
+    [trust] = json.loads(recorded.named("cluster-eks-role").inputs["assumeRolePolicy"])["Statement"]
     assert trust["Principal"] == {"Service": "eks.amazonaws.com"}
     assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": "111111111111"}}
 
 
 def test_system_nodes_are_arm64_over_the_zones_and_for_system_pods(recorded: Recorded) -> None:
-    nodes = recorded.named("cluster-system-node-group").inputs
+    nodes = recorded.named("cluster-eks-system-node-group").inputs
     assert nodes["amiType"] == "BOTTLEROCKET_ARM_64"
     assert nodes["scalingConfig"] == {"minSize": 2, "maxSize": 3, "desiredSize": 2}
     assert len(nodes["subnetIds"]) == 2
@@ -100,7 +95,7 @@ def test_a_node_group_keeps_the_size_that_something_else_gave_it(recorded: Recor
 
 
 def test_the_gpu_baseline_is_there_when_asked_for_and_tainted(recorded: Recorded) -> None:
-    nodes = recorded.named("cluster-gpu-baseline-node-group").inputs
+    nodes = recorded.named("cluster-eks-gpu-baseline-node-group").inputs
     assert nodes["amiType"] == "BOTTLEROCKET_x86_64_NVIDIA"
     assert [(taint["key"], taint["effect"]) for taint in nodes["taints"]] == [
         ("nvidia.com/gpu", "NO_SCHEDULE")
@@ -131,7 +126,7 @@ def test_pods_can_be_kept_apart_and_nodes_hand_out_blocks_of_addresses(recorded:
 
 
 def test_add_ons_come_in_the_order_in_which_they_can_become_ready(recorded: Recorded) -> None:
-    nodes = recorded.named("cluster-system-node-group")
+    nodes = recorded.named("cluster-eks-system-node-group")
     for name in ("vpc-cni", "kube-proxy", "eks-pod-identity-agent"):
         assert addon(recorded, name).urn in nodes.depends_on
     for name in ("coredns", "metrics-server", "amazon-cloudwatch-observability"):
@@ -139,8 +134,8 @@ def test_add_ons_come_in_the_order_in_which_they_can_become_ready(recorded: Reco
 
 
 def test_what_uses_the_kubernetes_api_waits_for_nodes_and_add_ons(recorded: Recorded) -> None:
-    provider = recorded.named("cluster-kubernetes")
-    waits_for = {recorded.named("cluster-system-node-group").urn, addon(recorded, "coredns").urn}
+    provider = recorded.named("cluster-eks-kubernetes")
+    waits_for = {recorded.named("cluster-eks-system-node-group").urn, addon(recorded, "coredns").urn}
     assert waits_for <= set(provider.depends_on)
     releases = [each for each in recorded.resources if each.type == "kubernetes:helm.sh/v3:Release"]
     assert releases
@@ -153,16 +148,16 @@ def test_the_network_plug_ins_permissions_are_its_own_and_not_the_nodes(recorded
         for each in recorded.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     ]
     assert [name for name, policy in attached if policy == "AmazonEKS_CNI_Policy"] == [
-        "cluster-addons-cni-AmazonEKS_CNI_Policy"
+        "cluster-eks-addons-cni-AmazonEKS_CNI_Policy"
     ]
-    association = recorded.named("cluster-addons-cni-association").inputs
+    association = recorded.named("cluster-eks-addons-cni-association").inputs
     assert (association["namespace"], association["serviceAccount"]) == ("kube-system", "aws-node")
 
 
 def test_only_named_groups_reach_the_kubernetes_api() -> None:
     rules = [
         rule
-        for rule in built(cluster={"api_clients": {"deploy": "sg-deploy"}}).all(
+        for rule in built(api_clients={"deploy": "sg-deploy"}).all(
             "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
         )
         if rule.inputs["toPort"] == 443 and rule.inputs["securityGroupId"] == "sg-nodes"

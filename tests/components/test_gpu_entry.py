@@ -14,7 +14,7 @@ EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
-    return built(entry={"certificate_arn": CERTIFICATE})
+    return built(certificate_arn=CERTIFICATE)
 
 
 def rules(recorded: Recorded, kind: str) -> set[tuple[Any, ...]]:
@@ -26,21 +26,21 @@ def rules(recorded: Recorded, kind: str) -> set[tuple[Any, ...]]:
 
 
 def test_the_load_balancer_is_internal_and_spreads_over_zones(recorded: Recorded) -> None:
-    balancer = recorded.named("entry-load-balancer").inputs
+    balancer = recorded.named("cluster-entry-nlb").inputs
     assert (balancer["loadBalancerType"], balancer["internal"]) == ("network", True)
     assert balancer["enableCrossZoneLoadBalancing"] is True
     assert balancer["enableDeletionProtection"] is True
-    assert balancer["securityGroups"] == ["entry-balancer-id"]
+    assert balancer["securityGroups"] == ["cluster-entry-balancer-id"]
 
 
 def test_only_callers_reach_the_load_balancer_and_only_it_reaches_the_router(recorded: Recorded) -> None:
     assert rules(recorded, INGRESS) == {
-        ("entry-balancer-id", "entry-callers-id", 443),
-        ("sg-nodes", "entry-balancer-id", 8080),
+        ("cluster-entry-balancer-id", "cluster-entry-callers-id", 443),
+        ("sg-nodes", "cluster-entry-balancer-id", 8080),
     }
     assert rules(recorded, EGRESS) == {
-        ("entry-callers-id", "entry-balancer-id", 443),
-        ("entry-balancer-id", "sg-nodes", 8080),
+        ("cluster-entry-callers-id", "cluster-entry-balancer-id", 443),
+        ("cluster-entry-balancer-id", "sg-nodes", 8080),
     }
 
 
@@ -51,7 +51,7 @@ def test_groups_and_rules_say_what_they_are_for(recorded: Recorded) -> None:
 
 
 def test_with_a_certificate_the_listener_takes_tls_only(recorded: Recorded) -> None:
-    listener = recorded.named("entry-listener").inputs
+    listener = recorded.named("cluster-entry-listener").inputs
     assert (listener["port"], listener["protocol"]) == (443, "TLS")
     assert listener["certificateArn"] == CERTIFICATE
     assert "TLS13" in listener["sslPolicy"]
@@ -59,26 +59,26 @@ def test_with_a_certificate_the_listener_takes_tls_only(recorded: Recorded) -> N
 
 def test_without_a_certificate_the_listener_is_plain_tcp() -> None:
     plain = built()
-    listener = plain.named("entry-listener").inputs
+    listener = plain.named("cluster-entry-listener").inputs
     assert (listener["port"], listener["protocol"]) == (80, "TCP")
     assert "certificateArn" not in listener
-    assert ("entry-balancer-id", "entry-callers-id", 80) in rules(plain, INGRESS)
+    assert ("cluster-entry-balancer-id", "cluster-entry-callers-id", 80) in rules(plain, INGRESS)
 
 
 def test_targets_are_pods_whose_readiness_is_asked_for(recorded: Recorded) -> None:
-    targets = recorded.named("entry-targets").inputs
+    targets = recorded.named("cluster-entry-targets").inputs
     assert (targets["targetType"], targets["port"]) == ("ip", 8080)
     check = targets["healthCheck"]
     assert (check["protocol"], check["path"]) == ("HTTP", "/v2/health/ready")
 
 
 def test_api_gateways_link_is_a_caller(recorded: Recorded) -> None:
-    assert recorded.named("entry-vpc-link").inputs["securityGroupIds"] == ["entry-callers-id"]
+    assert recorded.named("cluster-entry-vpc-link").inputs["securityGroupIds"] == ["cluster-entry-callers-id"]
 
 
 def test_the_cluster_knows_the_target_group_and_makes_no_load_balancer(recorded: Recorded) -> None:
     binding = recorded.named("router-targets").inputs["spec"]
-    assert binding["targetGroupARN"] == "arn:aws:mock:us-east-1:111111111111:entry-targets"
+    assert binding["targetGroupARN"] == "arn:aws:mock:us-east-1:111111111111:cluster-entry-targets"
     assert binding["serviceRef"] == {"name": "router", "port": 8080}
     services = recorded.all("kubernetes:core/v1:Service")
     assert services
@@ -86,5 +86,5 @@ def test_the_cluster_knows_the_target_group_and_makes_no_load_balancer(recorded:
 
 
 def test_pods_are_deregistered_before_the_controller_goes(recorded: Recorded) -> None:
-    controller = recorded.named("charts-load-balancer-controller")
+    controller = recorded.named("cluster-charts-load-balancer-controller")
     assert controller.urn in recorded.named("router-targets").depends_on

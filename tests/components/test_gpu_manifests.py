@@ -109,9 +109,9 @@ def test_every_taggable_resource_carries_the_cost_tags(recorded: Recorded) -> No
 
 def test_custom_objects_wait_for_the_release_that_defines_them(recorded: Recorded) -> None:
     defined_by = {
-        "karpenter.k8s.aws": "charts-karpenter",
-        "keda.sh": "charts-keda",
-        "elbv2.k8s.aws": "charts-load-balancer-controller",
+        "karpenter.k8s.aws": "cluster-charts-karpenter",
+        "keda.sh": "cluster-charts-keda",
+        "elbv2.k8s.aws": "cluster-charts-load-balancer-controller",
     }
     reached: dict[str, set[str]] = {}
     by_urn = {resource.urn: resource for resource in recorded.resources}

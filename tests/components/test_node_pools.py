@@ -12,7 +12,7 @@ RESERVATION = {"capacity_reservation_ids": ["cr-0123456789abcdef0"]}
 
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
-    return built(pools=RESERVATION)
+    return built(**RESERVATION)
 
 
 def spec(recorded: Recorded, name: str) -> Any:
@@ -26,10 +26,12 @@ def requirements(recorded: Recorded, name: str) -> dict[str, list[str]]:
 
 
 def test_reserved_capacity_is_tried_first_then_spot_and_on_demand(recorded: Recorded) -> None:
-    assert requirements(recorded, "pools-gpu-reserved")["karpenter.sh/capacity-type"] == ["reserved"]
-    assert requirements(recorded, "pools-gpu")["karpenter.sh/capacity-type"] == ["spot", "on-demand"]
-    assert spec(recorded, "pools-gpu-reserved")["weight"] > spec(recorded, "pools-gpu")["weight"]
-    assert spec(recorded, "pools-node-class")["capacityReservationSelectorTerms"] == [
+    assert requirements(recorded, "cluster-pools-gpu-reserved")["karpenter.sh/capacity-type"] == ["reserved"]
+    assert requirements(recorded, "cluster-pools-gpu")["karpenter.sh/capacity-type"] == ["spot", "on-demand"]
+    assert (
+        spec(recorded, "cluster-pools-gpu-reserved")["weight"] > spec(recorded, "cluster-pools-gpu")["weight"]
+    )
+    assert spec(recorded, "cluster-pools-node-class")["capacityReservationSelectorTerms"] == [
         {"id": "cr-0123456789abcdef0"}
     ]
 
@@ -37,10 +39,10 @@ def test_reserved_capacity_is_tried_first_then_spot_and_on_demand(recorded: Reco
 def test_without_reservations_there_is_one_pool() -> None:
     plain = built()
     assert len(plain.all("kubernetes:karpenter.sh/v1:NodePool")) == 1
-    assert "capacityReservationSelectorTerms" not in spec(plain, "pools-node-class")
+    assert "capacityReservationSelectorTerms" not in spec(plain, "cluster-pools-node-class")
 
 
-@pytest.mark.parametrize("pool", ["pools-gpu", "pools-gpu-reserved"])
+@pytest.mark.parametrize("pool", ["cluster-pools-gpu", "cluster-pools-gpu-reserved"])
 def test_limits_hold_every_model_at_its_maximum_and_a_replica_more(recorded: Recorded, pool: str) -> None:
     models = catalogue().values()
     limit = int(spec(recorded, pool)["limits"]["nvidia.com/gpu"])
@@ -50,42 +52,42 @@ def test_limits_hold_every_model_at_its_maximum_and_a_replica_more(recorded: Rec
 
 def test_limits_follow_the_catalogue() -> None:
     more = {**MODELS, "minilm": {**MODELS["minilm"], "scale": {"max": 10}}}
-    assert spec(built(more), "pools-gpu")["limits"] == {"nvidia.com/gpu": str(11 + 12)}
+    assert spec(built(more), "cluster-pools-gpu")["limits"] == {"nvidia.com/gpu": str(11 + 12)}
 
 
 def test_only_the_catalogues_instance_types_start(recorded: Recorded) -> None:
-    types = requirements(recorded, "pools-gpu")["node.kubernetes.io/instance-type"]
+    types = requirements(recorded, "cluster-pools-gpu")["node.kubernetes.io/instance-type"]
     assert types == ["g6.xlarge", "g6e.12xlarge"]
 
 
 def test_nodes_are_for_pods_that_ask_for_a_gpu(recorded: Recorded) -> None:
-    assert spec(recorded, "pools-gpu")["template"]["spec"]["taints"] == [
+    assert spec(recorded, "cluster-pools-gpu")["template"]["spec"]["taints"] == [
         {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
     ]
 
 
 def test_a_node_leaves_when_it_is_empty_and_only_then(recorded: Recorded) -> None:
-    disruption = spec(recorded, "pools-gpu")["disruption"]
+    disruption = spec(recorded, "cluster-pools-gpu")["disruption"]
     assert disruption["consolidationPolicy"] == "WhenEmpty"
     assert disruption["consolidateAfter"] == "10m"
 
 
 def test_the_nodes_system_is_pinned(recorded: Recorded) -> None:
-    [image] = spec(recorded, "pools-node-class")["amiSelectorTerms"]
+    [image] = spec(recorded, "cluster-pools-node-class")["amiSelectorTerms"]
     family, _, version = image["alias"].partition("@")
     assert family == "bottlerocket"
     assert version.startswith("v1.")
 
 
 def test_images_are_pulled_in_parallel_onto_the_instances_own_disks(recorded: Recorded) -> None:
-    node_class = spec(recorded, "pools-node-class")
+    node_class = spec(recorded, "cluster-pools-node-class")
     assert node_class["instanceStorePolicy"] == "RAID0"
     assert 'snapshotter = "soci"' in node_class["userData"]
     assert 'pull-mode = "parallel-pull-unpack"' in node_class["userData"]
 
 
 def test_nodes_are_closed_to_pods_and_the_internet_and_their_disks_are_encrypted(recorded: Recorded) -> None:
-    node_class = spec(recorded, "pools-node-class")
+    node_class = spec(recorded, "cluster-pools-node-class")
     assert node_class["metadataOptions"]["httpTokens"] == "required"
     assert node_class["metadataOptions"]["httpPutResponseHopLimit"] == 1
     assert node_class["associatePublicIPAddress"] is False
@@ -96,7 +98,7 @@ def test_nodes_are_closed_to_pods_and_the_internet_and_their_disks_are_encrypted
 
 
 def test_nodes_stand_in_the_clusters_subnets_and_group_with_the_cost_tags(recorded: Recorded) -> None:
-    node_class = spec(recorded, "pools-node-class")
+    node_class = spec(recorded, "cluster-pools-node-class")
     assert node_class["subnetSelectorTerms"] == [
         {"tags": {"karpenter.sh/discovery": "inference-platform-dev"}}
     ]
@@ -105,7 +107,10 @@ def test_nodes_stand_in_the_clusters_subnets_and_group_with_the_cost_tags(record
 
 
 def test_karpenter_still_runs_when_its_pools_and_nodes_go(recorded: Recorded) -> None:
-    release, node_class = recorded.named("charts-karpenter"), recorded.named("pools-node-class")
+    release, node_class = (
+        recorded.named("cluster-charts-karpenter"),
+        recorded.named("cluster-pools-node-class"),
+    )
     assert release.urn in node_class.depends_on
-    assert node_class.urn in recorded.named("pools-gpu").depends_on
-    assert recorded.named("charts-karpenter-crd").urn in release.depends_on
+    assert node_class.urn in recorded.named("cluster-pools-gpu").depends_on
+    assert recorded.named("cluster-charts-karpenter-crd").urn in release.depends_on

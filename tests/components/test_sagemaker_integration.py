@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from components.api_document import Authorizer, ModelRoute, api_document
-from components.sagemaker_integration import ROUTES, integrations, refused
+from components.api_document import MODEL_OPERATIONS, Authorizer, ModelRoute, api_document
+from components.sagemaker_integration import integrations, refused
 from tests.components.iam_documents import statements_of
 from tests.components.platform_args import ACCOUNT, REGION
 from tests.components.sagemaker_programs import recorded
@@ -95,7 +95,7 @@ def test_the_gateway_may_invoke_one_endpoint_and_nothing_else() -> None:
 def test_a_model_for_jobs_refuses_synchronous_requests_and_needs_no_role_of_the_gateway() -> None:
     found = recorded("documents")
     assert {integration["type"] for integration in found.exports["integrations"].values()} == {"mock"}
-    assert found.exports["integrations"].keys() == ROUTES.keys()
+    assert found.exports["integrations"].keys() == MODEL_OPERATIONS.keys()
     assert not [r for r in found.resources if r.name.endswith("-invoke-role")]
 
 
@@ -104,10 +104,10 @@ def test_a_pipeline_answers_inference_only() -> None:
     assert types == {"infer": "aws", "metadata": "mock", "ready": "mock"}
 
 
-@pytest.mark.parametrize("operation", ROUTES)
+@pytest.mark.parametrize("operation", MODEL_OPERATIONS)
 def test_the_api_document_takes_every_integration(operation: str) -> None:
     authorizer = Authorizer(invoke_arn="arn", credentials_arn=ROLE, cache_s=300, api_key_source="authorizer")
-    document = api_document("p", [ModelRoute(model="fraud", integration=FOUND[operation])], authorizer)
-    method, end = ROUTES[operation]
+    document = api_document("p", [ModelRoute(model="fraud", integrations=FOUND)], authorizer)
+    method, end = MODEL_OPERATIONS[operation]
     found = json.loads(json.dumps(document))["paths"][f"/v2/models/fraud{end}"][method.lower()]
     assert found["x-amazon-apigateway-integration"] == FOUND[operation]

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from components.api_document import Authorizer, ModelRoute, api_document, lambda_integration
+from components.api_document import (
+    MODEL_OPERATIONS,
+    Authorizer,
+    ModelRoute,
+    api_document,
+    lambda_integration,
+)
 from components.gateway import STAGE
 from components.names import Names
 from components.tags import Tags
@@ -132,7 +138,7 @@ def test_exactly_the_api_s_routes_with_a_body_are_model_input() -> None:
     integration = lambda_integration("arn:aws:lambda:invoke", "arn:aws:iam::111111111111:role/r")
     document = api_document(
         "api",
-        [ModelRoute(model="digits", integration=integration)],
+        [ModelRoute(model="digits", integrations=dict.fromkeys(MODEL_OPERATIONS, integration))],
         Authorizer(invoke_arn="a", credentials_arn="r", cache_s=0, api_key_source="authorizer"),
     )
     for path, operations in document["paths"].items():

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from components.api_document import MODEL_OPERATIONS
+from components.sagemaker_integration import integrations
 from local_aws.rest_api import DocumentInvalid, import_document, settings, wanted
 from local_aws.values import Props
 
@@ -123,16 +125,40 @@ def test_models_refer_to_each_other_by_address() -> None:
     assert part == "https://apigateway.amazonaws.com/restapis/api1/models/Part"
 
 
-def test_a_vpc_link_becomes_a_call_of_the_uri() -> None:
+def test_a_private_integration_calls_the_process_that_stands_for_the_load_balancer() -> None:
     link = {
         "type": "http_proxy",
-        "uri": "http://127.0.0.1:9/x",
+        "httpMethod": "POST",
+        "uri": "http://entry.elb.us-east-1.amazonaws.com:80/v2/models/m/infer",
         "connectionType": "VPC_LINK",
         "connectionId": "l",
+        "integrationTarget": "arn:balancer",
+        "responseTransferMode": "STREAM",
     }
     document = changed("paths|/live|get|x-amazon-apigateway-integration", link)
-    integration = wanted(document, "api1").methods["/live", "GET"].integration
-    assert integration == {"type": "HTTP_PROXY", "uri": "http://127.0.0.1:9/x"}
+    ports = {"load-balancer": 8123}
+    integration = wanted(document, "api1", ports.__getitem__).methods["/live", "GET"].integration
+    assert integration == {
+        "type": "HTTP_PROXY",
+        "httpMethod": "POST",
+        "uri": "http://127.0.0.1:8123/v2/models/m/infer",
+    }
+
+
+@pytest.mark.parametrize("operation", ["infer", "metadata", "ready"])
+def test_a_direct_integration_calls_the_process_that_stands_for_the_endpoint(operation: str) -> None:
+    given = integrations(
+        model="m", endpoint_name="p-dev-m-0f1e", region="us-east-1", credentials_arn="arn:role"
+    )
+    document = changed("paths|/live|get|x-amazon-apigateway-integration", given[operation])
+    ports = {"endpoint/p-dev-m-0f1e": 8124}
+    integration = wanted(document, "api1", ports.__getitem__).methods["/live", "GET"].integration
+    method, end = MODEL_OPERATIONS[operation]
+    assert integration == {
+        "type": "HTTP_PROXY",
+        "httpMethod": method,
+        "uri": f"http://127.0.0.1:8124/v2/models/m{end}",
+    }
 
 
 def test_the_document_sets_properties_of_the_api() -> None:
