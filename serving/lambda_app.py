@@ -15,7 +15,8 @@ from typing import Any
 from serving import logs
 from serving.errors import ModelUnavailable
 from serving.lambda_front import LambdaFront
-from serving.runtime import CPU, Model
+from serving.providers import CPU
+from serving.runtime import Model
 from serving.served import ServedModel
 from serving.store import ModelStore
 

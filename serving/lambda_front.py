@@ -66,7 +66,7 @@ class LambdaFront:
         try:
             body = _body(event)
         except RequestError as error:
-            return api.refusal(error)
+            return api.refusal(error, _path(event))
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         answer = api.handle(
             self._served,
@@ -77,9 +77,8 @@ class LambdaFront:
         )
         base64_share = 1 if answer.content_type == "application/json" else 4 / 3
         if len(answer.body) * base64_share > MAX_BODY_BYTES:
-            return api.refusal(
-                RequestError(413, f"the answer is larger than {MAX_BODY_BYTES} bytes; send fewer rows")
-            )
+            large = RequestError(413, f"the answer is larger than {MAX_BODY_BYTES} bytes; send fewer rows")
+            return api.refusal(large, _path(event))
         return answer
 
     def _golden(self) -> dict[str, Any]:
