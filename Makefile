@@ -53,8 +53,8 @@ lock: setup ## Resolve the dependencies anew: of this checkout, of the functions
 		--excludes serving/requirements-excluded.txt -c requirements.lock \
 		serving/requirements-image-gpu.in -o serving/requirements-image-gpu.lock
 
-package: setup ## Build the function packages of ENV
-	@bin/inferctl package --env $(ENV)
+package: setup ## Build the functions' zips for AWS and the image's build context; says what is in them
+	@$(VENV)/python -m serving.package .local/packages
 
 bench: setup ## Measure `up`, `up` with nothing to do, and predictions; prints the README's table
 	@$(VENV)/python -m benchmarks

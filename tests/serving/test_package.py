@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import package
+from serving import archive, package
 
 SERVING = Path(package.__file__).parent
 HOST = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -22,7 +22,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tmp_path: Path) -> None:
-    server, authorizer = package.build(tmp_path, "local")
+    server, authorizer, _ = package.build(tmp_path, "local")
     assert {"serving/lambda_app.py", "serving/runtime.py", "serving/oip.py"} <= set(names(server.path))
     assert names(authorizer.path) == ["serving/__init__.py", "serving/authorizer.py", "serving/logs.py"]
     for path in (server.path, authorizer.path):
@@ -55,27 +55,27 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_unchanged_inputs_are_not_built_again_and_damage_is(tmp_path: Path) -> None:
     first = package.build(tmp_path, "local")
-    assert [built.built for built in first] == [True, True]
+    assert [built.built for built in first] == [True, True, True]
     again = package.build(tmp_path, "local")
-    assert [built.built for built in again] == [False, False]
+    assert [built.built for built in again] == [False, False, False]
     assert [built.contents for built in again] == [built.contents for built in first]
     good = first[0].path.read_bytes()
     first[0].path.write_bytes(good[:-1])
-    assert [built.built for built in package.build(tmp_path, "local")] == [True, False]
+    assert [built.built for built in package.build(tmp_path, "local")] == [True, False, False]
     assert first[0].path.read_bytes() == good
 
 
 def test_changed_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "serving"
     copy.mkdir()
-    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock")]:
+    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock"), SERVING / "Dockerfile"]:
         (copy / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(package, "_HERE", copy)
     package.build(tmp_path / "out", "local")
     (copy / "logs.py").write_text((copy / "logs.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, True]
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, True, True]
     (copy / "runtime.py").write_text((copy / "runtime.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, False]
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, False, True]
 
 
 def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_was_there(
@@ -83,7 +83,7 @@ def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_w
 ) -> None:
     before = package.build(tmp_path, "local")[0].path.read_bytes()
     monkeypatch.setattr(package, "MAX_UNZIPPED_BYTES", 1000)
-    monkeypatch.setattr(package, "_kept", lambda *_: None)
+    monkeypatch.setattr(archive, "kept", lambda *_: None)
     with pytest.raises(
         ValueError, match=r"model-server.zip has .* unzipped, Lambda takes 250; largest: serving"
     ):
@@ -132,7 +132,7 @@ def test_dependencies_whose_hash_is_not_the_locks_are_not_installed(
 ) -> None:
     copy = tmp_path / "serving"
     copy.mkdir()
-    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock")]:
+    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock"), SERVING / "Dockerfile"]:
         text = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", file.read_text())
         (copy / file.name).write_text(text if file.suffix == ".lock" else file.read_text())
     monkeypatch.setattr(package, "_HERE", copy)
