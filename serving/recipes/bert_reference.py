@@ -28,7 +28,7 @@ def encode(weights: Mapping[str, Array], shape: Shape, ids: Sequence[int]) -> Ar
         centred = given - given.mean(axis=-1, keepdims=True)
         variance = (centred**2).mean(axis=-1, keepdims=True)
         scaled = centred / np.sqrt(variance + shape.layer_norm_eps)
-        return scaled * weight(f"{name}.weight") + weight(f"{name}.bias")
+        return np.asarray(scaled * weight(f"{name}.weight") + weight(f"{name}.bias"))
 
     hidden = weight("embeddings.word_embeddings.weight")[list(ids)]
     hidden = hidden + weight("embeddings.position_embeddings.weight")[: len(ids)]

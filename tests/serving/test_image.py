@@ -1,4 +1,4 @@
-"""The container image, as far as it can be proved without building it: its file, its context, what it starts."""
+"""The container image, as far as it can be proved without Docker: its file, its context, what it starts."""
 
 import os
 import re
