@@ -3,6 +3,7 @@ ENV ?= local
 PYTHON ?= python3
 PYTEST_ARGS ?=
 VENV := .venv/bin
+COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down plan export baseline status test lint format lock package bench
@@ -43,12 +44,17 @@ format: setup ## Format the code
 	@$(VENV)/ruff format .
 	@$(VENV)/ruff check --fix .
 
-lock: setup ## Resolve the dependencies anew
-	@$(VENV)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
-		--no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+lock: setup ## Resolve the dependencies anew: of this checkout, of the functions and of the container
+	@$(VENV)/uv $(COMPILE) --universal --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	@for name in authorizer model-server image; do \
+		$(VENV)/uv $(COMPILE) --universal --python-version 3.11 --excludes serving/requirements-excluded.txt \
+			-c requirements.lock serving/requirements-$$name.in -o serving/requirements-$$name.lock || exit 1; done
+	@$(VENV)/uv $(COMPILE) --python-platform x86_64-manylinux_2_34 --python-version 3.13 \
+		--excludes serving/requirements-excluded.txt -c requirements.lock \
+		serving/requirements-image-gpu.in -o serving/requirements-image-gpu.lock
 
-package: setup ## Build the function packages of ENV
-	@bin/inferctl package --env $(ENV)
+package: setup ## Build the functions' zips for AWS and the image's build context; says what is in them
+	@$(VENV)/python -m serving.package .local/packages
 
 bench: setup ## Measure `up`, `up` with nothing to do, and predictions; prints the README's table
 	@$(VENV)/python -m benchmarks

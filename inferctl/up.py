@@ -21,7 +21,7 @@ from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
 from local_aws.tables import TABLES
-from serving import delivery, image_source, package
+from serving import delivery, package
 from serving.manifest import FILE_NAME as MANIFEST
 from toolchain.progress import Progress, Step
 
@@ -134,8 +134,6 @@ def build_packages(env: Environment, workspace: Workspace) -> str:
     target = env.functions.package
     try:
         built = package.build(workspace.packages / target, target)
-        if env.image_architectures:
-            image_source.build(workspace.packages / target)
     except (ValueError, subprocess.CalledProcessError) as error:
         said = error.stderr if isinstance(error, subprocess.CalledProcessError) else None
         raise CommandFailed(

@@ -1,8 +1,9 @@
-"""The model routes of the Open Inference Protocol, for every front: a method, a path and a body to an answer.
+"""The routes of models, for every front: a method, a path and a body to an answer.
 
     GET  /v2/models/{m}[/versions/{v}]          metadata
     GET  /v2/models/{m}[/versions/{v}]/ready    readiness
     POST /v2/models/{m}[/versions/{v}]/infer    inference
+    POST /v1/embeddings                         OpenAI's embeddings of the model that the body names
 
 A front brings the bytes and bounds them; whatever they are, `handle` answers and raises nothing.
 """
@@ -11,13 +12,16 @@ import logging
 import re
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from serving import oip
+import orjson
+
+from serving import oip, openai
 from serving.errors import RequestError, ServingError
 from serving.runtime import PLATFORM, Model
 
+EMBEDDINGS = "/v1/embeddings"
 _MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<action>/ready|/infer)?")
 
 logger = logging.getLogger(__name__)
@@ -46,28 +50,32 @@ def handle(models: Models, method: str, path: str, body: bytes, json_length: str
     try:
         return _route(models, method, path, body, json_length)
     except ServingError as error:
-        return refusal(error)
+        return refusal(error, path)
     except Exception as error:
         # Where it happened, without what a message or a traceback could quote.
         frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
         logger.error("unexpected %s in %s", type(error).__name__, " > ".join(frames))
-        return Answer(500, oip.encode_error("internal error"))
+        return refusal(ServingError("internal error"), path)
 
 
-def refusal(error: ServingError) -> Answer:
-    """The protocol's error document for an error, with Retry-After where trying again makes sense."""
+def refusal(error: ServingError, path: str) -> Answer:
+    """An error in the form of the protocol that `path` belongs to, with Retry-After where it makes sense."""
     headers = {} if error.retry_after_s is None else {"retry-after": str(error.retry_after_s)}
+    if path.startswith("/v1/"):
+        return Answer(error.status, orjson.dumps(openai.error_document(error.status, str(error))), headers)
     return Answer(error.status, oip.encode_error(str(error)), headers)
 
 
 def _route(models: Models, method: str, path: str, body: bytes, json_length: str | None) -> Answer:
+    if path == EMBEDDINGS:
+        return _embeddings(models, method, body)
     match = _MODEL.fullmatch(path)
     if match is None:
         raise RequestError(404, "no such route")
     name, version, action = match["name"], match["version"], match["action"]
     allowed = "POST" if action == "/infer" else "GET"
     if method != allowed:
-        return Answer(405, oip.encode_error(f"this route takes {allowed}"), {"allow": allowed})
+        return _wrong_method(allowed, path)
     model = models.get(name, version)
     manifest = model.manifest
     if action == "/infer":
@@ -80,3 +88,17 @@ def _route(models: Models, method: str, path: str, body: bytes, json_length: str
     if action == "/ready":
         return Answer(200, oip.encode_ready(manifest.name, ready=True))
     return Answer(200, oip.encode_metadata(manifest.name, manifest.version, PLATFORM, manifest.signature))
+
+
+def _embeddings(models: Models, method: str, body: bytes) -> Answer:
+    if method != "POST":
+        return _wrong_method("POST", EMBEDDINGS)
+    request = openai.decode(body)
+    model = models.get(request.model, None)
+    response = model.infer(openai.infer_request(request, model.manifest))
+    return Answer(200, openai.encode(request, response), rows=len(request.texts))
+
+
+def _wrong_method(allowed: str, path: str) -> Answer:
+    answer = refusal(RequestError(405, f"this route takes {allowed}"), path)
+    return replace(answer, headers={"allow": allowed})

@@ -7,8 +7,7 @@ Environment:
     MODEL_DIR                                 a folder with model and manifest (default /opt/ml/model, where
                                               SageMaker puts them, when that has a manifest)
     MODEL_CACHE_DIR                           where verified files are kept
-    MODEL_PROVIDERS                           ONNX Runtime execution providers, preferred first (default:
-                                              CUDAExecutionProvider where the image has it, and the CPU's)
+    MODEL_PROVIDER                            on what it runs: auto, cpu, cuda or tensorrt (see `providers`)
     MODEL_THREADS                             threads of the CPU for one inference (default 1)
     HOST, PORT                                where to listen (default 127.0.0.1, 8080)
     MAX_BODY_BYTES, MAX_IN_FLIGHT             what to take on (default 16 MiB, 64)
@@ -19,21 +18,22 @@ Environment:
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Self
 
-import onnxruntime as ort
 import uvicorn
 
-from serving import golden, logs
+from serving import golden, logs, providers
 from serving.errors import ModelRefused, ServingError
 from serving.http_front import HttpFront, Limits
 from serving.manifest import FILE_NAME
-from serving.runtime import CPU, Model
+from serving.providers import Provider
+from serving.runtime import Model
 from serving.served import ServedModel
 from serving.store import ModelStore, read_folder
 
@@ -50,16 +50,17 @@ class Settings:
     port: int
     drain_s: int
     limits: Limits
-    providers: tuple[str, ...]
+    providers: Sequence[Provider]
     threads: int
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
         """Read the environment. Raises ValueError that names the variable at fault."""
-        available = [
-            name for name in ("CUDAExecutionProvider", *CPU) if name in ort.get_available_providers()
-        ]
-        providers = environment.get("MODEL_PROVIDERS")
+        cache = Path(environment.get("MODEL_CACHE_DIR") or tempfile.gettempdir())
+        try:
+            chosen = providers.choose(environment.get("MODEL_PROVIDER", "auto"), cache)
+        except ValueError as error:
+            raise ValueError(f"MODEL_PROVIDER {error}") from None
         return cls(
             host=environment.get("HOST", "127.0.0.1"),
             port=_number(environment, "PORT", 8080),
@@ -68,7 +69,7 @@ class Settings:
                 max_body_bytes=_number(environment, "MAX_BODY_BYTES", Limits().max_body_bytes),
                 max_in_flight=_number(environment, "MAX_IN_FLIGHT", Limits().max_in_flight),
             ),
-            providers=tuple(providers.split(",")) if providers else tuple(available),
+            providers=chosen,
             threads=_number(environment, "MODEL_THREADS", 1),
         )
 

@@ -1,6 +1,7 @@
 """The HTTP front: an ASGI application for the cluster and for SageMaker.
 
     /v2, /v2/health/{live,ready}, /v2/models, /v2/models/{m}...     Open Inference Protocol
+    /v1/embeddings, /v1/models[/{m}]                                OpenAI, where the model embeds texts
     GET /ping, POST /invocations                                    SageMaker's container contract
     GET /metrics                                                    Prometheus
 
@@ -20,9 +21,9 @@ from typing import Any
 
 import orjson
 
-from serving import api, golden, logs, metrics, oip
+from serving import api, golden, logs, metrics, oip, openai
 from serving.api import Answer
-from serving.errors import Overloaded, RequestError, ServingError
+from serving.errors import ModelNotFound, Overloaded, RequestError, ServingError
 from serving.served import ServedModel
 
 Message = MutableMapping[str, Any]
@@ -65,6 +66,7 @@ class HttpFront:
         self._served = served
         self._limits = limits
         self._metrics = metrics.Metrics(served.name, served.version)
+        self._started = int(time.time())
         self._in_flight = 0
         self._threads: ThreadPoolExecutor | None = None
         self.draining = False
@@ -147,7 +149,23 @@ class HttpFront:
                 return _json(200, about)
             case "/v2/models":
                 return _json(200, {"models": [self._served.name]})
+            case "/v1/models":
+                return _json(200, {"object": "list", "data": self._openai_models()})
+            case path if path.startswith("/v1/models/"):
+                found = [
+                    each for each in self._openai_models() if each["id"] == path.removeprefix("/v1/models/")
+                ]
+                return (
+                    _json(200, found[0]) if found else api.refusal(ModelNotFound("no such model here"), path)
+                )
         return None
+
+    def _openai_models(self) -> list[dict[str, Any]]:
+        """The model, where it is loaded and embeds texts."""
+        if not self._served.loaded:
+            return []
+        signature = self._served.get(self._served.name, None).manifest.signature
+        return [openai.model_document(self._served.name, self._started)] if openai.embeds(signature) else []
 
     async def _model_route(
         self, method: str, path: str, headers: dict[bytes, bytes], receive: Receive
@@ -155,7 +173,7 @@ class HttpFront:
         """Answers of the model, as many at once as the limits say."""
         if self._in_flight >= self._limits.max_in_flight:
             await _discard(receive)
-            return api.refusal(Overloaded(self._limits.max_in_flight))
+            return api.refusal(Overloaded(self._limits.max_in_flight), path)
         self._in_flight += 1
         try:
             body = await self._read(headers.get(b"content-length"), receive)
@@ -165,7 +183,7 @@ class HttpFront:
                 return await self._invocations(headers.get(b"content-type", b""), body, length)
             return await self._run(method, path, body, length)
         except ServingError as error:
-            return api.refusal(error)
+            return api.refusal(error, path)
         finally:
             self._in_flight -= 1
 

@@ -2,8 +2,7 @@
 
 Environment: MODEL_NAME, MODEL_VERSION and MODEL_BUCKET say what to serve; MODEL_CACHE_DIR is where verified
 files are kept (default: `models` in the temporary directory, on Lambda /tmp/models); LOG_LEVEL is the least
-severe level to log (default INFO). Tracing is Lambda's own (active tracing): a tracing library would add
-imports to every cold start and no segment that this function needs.
+severe level to log (default INFO).
 """
 
 import logging
@@ -15,7 +14,8 @@ from typing import Any
 from serving import logs
 from serving.errors import ModelUnavailable
 from serving.lambda_front import LambdaFront
-from serving.runtime import CPU, Model
+from serving.providers import CPU
+from serving.runtime import Model
 from serving.served import ServedModel
 from serving.store import ModelStore
 

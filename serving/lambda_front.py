@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from serving import api, golden, logs, oip
+from serving import api, golden, logs, oip, tracing
 from serving.api import Answer
 from serving.errors import RequestError, ServingError
 from serving.served import ServedModel
@@ -34,7 +34,7 @@ class LambdaFront:
         """Answer an API Gateway proxy event, or {"golden": true} with the outcome of the golden requests."""
         if not isinstance(event, dict):
             event = {}
-        started = time.perf_counter()
+        began, started = time.time(), time.perf_counter()
         self._served.load()
         if event.get("golden") is True:
             return self._golden()
@@ -51,6 +51,17 @@ class LambdaFront:
             tenant=(gateway.get("authorizer") or {}).get("tenant"),
             route=event.get("resource"),
             request_id=request_id,
+            trace_id=tracing.trace_id(),
+            cold_start=self._cold,
+        )
+        tracing.subsegment(
+            "inference",
+            began,
+            answer.status,
+            model=self._served.name,
+            version=self._served.version,
+            tenant=(gateway.get("authorizer") or {}).get("tenant"),
+            rows=answer.rows,
             cold_start=self._cold,
         )
         self._cold = False
@@ -66,7 +77,7 @@ class LambdaFront:
         try:
             body = _body(event)
         except RequestError as error:
-            return api.refusal(error)
+            return api.refusal(error, _path(event))
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         answer = api.handle(
             self._served,
@@ -77,9 +88,8 @@ class LambdaFront:
         )
         base64_share = 1 if answer.content_type == "application/json" else 4 / 3
         if len(answer.body) * base64_share > MAX_BODY_BYTES:
-            return api.refusal(
-                RequestError(413, f"the answer is larger than {MAX_BODY_BYTES} bytes; send fewer rows")
-            )
+            large = RequestError(413, f"the answer is larger than {MAX_BODY_BYTES} bytes; send fewer rows")
+            return api.refusal(large, _path(event))
         return answer
 
     def _golden(self) -> dict[str, Any]:

@@ -56,13 +56,17 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """What a model computed: arrays by output name, in the order they were asked for."""
+    """What a model computed: arrays by output name, in the order they were asked for.
+
+    `tokens`: of the texts that a model with a tokenizer was given, special ones included.
+    """
 
     model_name: str
     model_version: str
     outputs: Mapping[str, Array]
     id: str | None = None
     binary: frozenset[str] = frozenset()
+    tokens: int = 0
 
 
 def decode_request(body: bytes, signature: Signature, json_length: str | None = None) -> InferRequest:

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 import orjson
 
+from serving import openai
 from serving.replicas import Replicas
 
 Message = MutableMapping[str, Any]
@@ -77,6 +78,7 @@ class Router:
         self._wake, self._replicas = wake, replicas or Replicas()
         self._in_flight: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()  # replica -> requests in flight
+        self._started = int(time.time())
         self._woken: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._client = httpx.AsyncClient(timeout=_TIMEOUT, limits=httpx.Limits(max_connections=None))
@@ -125,9 +127,8 @@ class Router:
             case "/v2/models":
                 return orjson.dumps({"models": sorted(self._models)})
             case "/v1/models":
-                data = [
-                    {"id": name, "object": "model"} for name in sorted(self._models) if self._openai(name)
-                ]
+                names = sorted(name for name in self._models if self._openai(name))
+                data = [openai.model_document(name, self._started) for name in names]
                 return orjson.dumps({"object": "list", "data": data})
             case "/metrics":
                 name = "router_requests_in_flight"
@@ -216,7 +217,7 @@ class Router:
 
 
 def _openai_refusal(status: int, message: str) -> Refused:
-    return Refused(status, {"error": {"message": message, "type": "invalid_request_error"}})
+    return Refused(status, openai.error_document(status, message))
 
 
 async def _read(receive: Receive) -> bytes:

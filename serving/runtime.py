@@ -7,16 +7,18 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument
 
 from serving.errors import InferenceFailed, ModelRefused, ModelUnavailable, RequestError
 from serving.manifest import Manifest
 from serving.oip import InferRequest, InferResponse
-from serving.tensors import TensorSpec, text
+from serving.providers import CPU, Provider
+from serving.tensors import Array, TensorSpec, text
+from serving.text import METADATA_KEY, TextInput
 
 PLATFORM = "onnx_onnxruntime"
-CPU = ("CPUExecutionProvider",)
 
 _DATATYPES = {
     "tensor(bool)": "BOOL",
@@ -41,12 +43,12 @@ class Model:
     """A loaded model version. Several threads may call `infer` at once."""
 
     def __init__(
-        self, manifest: Manifest, data: bytes, providers: Sequence[str] = CPU, threads: int = 1
+        self, manifest: Manifest, data: bytes, providers: Sequence[Provider] = CPU, threads: int = 1
     ) -> None:
         """Load `data`, the verified bytes of the manifest's file.
 
-        `providers`: ONNX Runtime execution providers, the preferred one first, which must work. `threads`: of
-        the CPU for one inference; more than the CPU has to give makes it slower, for idle ones spin. Raises
+        `providers`: the preferred one first, which must work (see `providers.choose`). `threads`: of the CPU
+        for one inference; more than the CPU has to give makes it slower, for idle ones spin. Raises
         ModelRefused when the bytes are no model that can run here, or one with another signature than the
         manifest's.
         """
@@ -55,13 +57,21 @@ class Model:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # faults are raised to us; its own lines may quote input values
         try:
-            self._session = ort.InferenceSession(data, options, providers=list(providers))
+            self._session = ort.InferenceSession(
+                data, options, providers=[(name, dict(options)) for name, options in providers]
+            )
         except Exception as error:  # the runtime's errors share no base class
             raise ModelRefused(f"{what} is no ONNX that can run here: {type(error).__name__}") from error
-        if (used := self._session.get_providers()[0]) != providers[0]:
+        if (used := self._session.get_providers()[0]) != (wanted := providers[0][0]):
             # The runtime falls back by itself; a GPU server that computes on its CPU would go unnoticed.
-            raise ModelUnavailable(f"{what} would run on {used}, not on {providers[0]}, which does not work")
-        _check(what, "input", manifest.signature.inputs.values(), self._session.get_inputs())
+            raise ModelUnavailable(f"{what} would run on {used}, not on {wanted}, which does not work")
+        inputs = self._session.get_inputs()
+        document = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        self._text = None
+        if document is None:
+            _check(what, "input", manifest.signature.inputs.values(), inputs)
+        else:
+            self._text = TextInput(document, [node.name for node in inputs], manifest.signature, what)
         _check(what, "output", manifest.signature.outputs.values(), self._session.get_outputs())
         self.manifest = manifest
 
@@ -74,7 +84,7 @@ class Model:
             name: text(array) if array.dtype.kind == "O" else array for name, array in request.inputs.items()
         }
         try:
-            arrays = self._session.run(list(request.outputs), feed)
+            arrays, tokens = self._run(list(request.outputs), feed)
         except (InvalidArgument, Fail) as error:
             # Each input fits the signature, but they do not fit each other (two batch sizes), or a value is
             # out of its range (an index, a divisor). The runtime's text may quote values: not passed on.
@@ -89,7 +99,21 @@ class Model:
             outputs=dict(zip(request.outputs, arrays, strict=True)),
             id=request.id,
             binary=request.binary,
+            tokens=tokens,
         )
+
+    def _run(self, outputs: list[str], feed: dict[str, Array]) -> tuple[list[Array], int]:
+        """Arrays of these outputs, and how many tokens the texts had."""
+        if self._text is None:
+            return self._session.run(outputs, feed), 0
+        [texts] = feed.values()
+        runs, order, tokens = [], [], 0
+        for rows, inputs, count in self._text.batches(texts):
+            runs.append(self._session.run(outputs, inputs))
+            order += rows
+            tokens += count
+        back = np.argsort(order)  # runs are by length of the texts, answers in the order of the request
+        return [np.concatenate(parts)[back] for parts in zip(*runs, strict=True)], tokens
 
 
 def _check(what: str, kind: str, declared: Iterable[TensorSpec], actual: Sequence[Any]) -> None:

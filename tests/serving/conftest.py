@@ -22,7 +22,9 @@ from serving import package
 from serving.manifest import FILE_NAME, Golden, Manifest
 from serving.oip import Signature
 from serving.recipes import digits as digits_recipe
+from serving.recipes import minilm as minilm_recipe
 from serving.tensors import TensorSpec
+from tests.serving.http_server import Server, Start
 
 REGION = "us-east-1"
 # The embedded AWS accepts these root credentials when none were configured for it.
@@ -110,6 +112,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The real digits model, version v1, with its manifest."""
     folder = tmp_path_factory.mktemp("digits")
     digits_recipe.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real sentence encoder, version v1, with its manifest."""
+    folder = tmp_path_factory.mktemp("minilm")
+    minilm_recipe.build(folder)
     return folder
 
 
@@ -243,3 +253,17 @@ def make_role(aws: Aws, name: str, statement: dict[str, str]) -> str:
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]}),
     )
     return str(role)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts model servers with an environment, and ends them."""
+    started: list[Server] = []
+
+    def make(**environment: str) -> Server:
+        started.append(Server(tmp_path / f"log-{len(started)}", **environment))
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.end()

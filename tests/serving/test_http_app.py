@@ -1,13 +1,9 @@
 """The HTTP server as its container starts it: a real process, real sockets, a real model."""
 
 import asyncio
-import json
-import os
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,68 +22,11 @@ from serving.http_front import HttpFront, Limits
 from serving.manifest import FILE_NAME, Manifest
 from serving.runtime import Model
 from serving.served import ServedModel
+from tests.serving.http_server import Server, Start
 
 pytestmark = pytest.mark.integration
 
 INFER = "/v2/models/digits/infer"
-ROOT = Path(__file__).parents[2]
-
-
-class Server:
-    """A server process on a free port."""
-
-    def __init__(self, log: Path, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving.http_app", "serve"],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], "PORT": str(self.port), **environment},
-                stdout=output,
-                stderr=output,
-            )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
-
-    def wait(self, path: str = "/v2/health/ready", status: int = 200) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            try:
-                if self.http.get(path).status_code == status:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        pytest.fail(f"{path} never answered {status}:\n{self.log.read_text()[-2000:]}")
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def end(self) -> None:
-        self.http.close()
-        self.process.kill()
-        self.process.wait()
-
-
-Start = Callable[..., Server]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    started: list[Server] = []
-
-    def make(**environment: str) -> Server:
-        started.append(Server(tmp_path / f"log-{len(started)}", **environment))
-        return started[-1]
-
-    yield make
-    for server in started:
-        server.end()
 
 
 @pytest.fixture(scope="module")
@@ -416,6 +355,8 @@ class TestLife:
             ({}, "set MODEL_DIR, or MODEL_NAME, MODEL_VERSION and MODEL_BUCKET"),
             ({"MODEL_DIR": "/nowhere"}, "the folder misses manifest.json"),
             ({"PORT": "http"}, "PORT must be a whole number, not 'http'"),
+            ({"MODEL_PROVIDER": "gpu"}, "MODEL_PROVIDER must be one of auto, cpu, cuda, tensorrt, not 'gpu'"),
+            ({"MODEL_PROVIDER": "cuda"}, "MODEL_PROVIDER cannot be 'cuda': this image's ONNX Runtime has"),
         ],
     )
     def test_an_environment_at_fault_stops_the_start_with_the_reason(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving import package
+from serving import archive, package
 
 SERVING = Path(package.__file__).parent
 HOST = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -22,7 +22,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tmp_path: Path) -> None:
-    server, authorizer = package.build(tmp_path, "local")
+    server, authorizer, _ = package.build(tmp_path, "local")
     assert {"serving/lambda_app.py", "serving/runtime.py", "serving/oip.py"} <= set(names(server.path))
     assert names(authorizer.path) == ["serving/__init__.py", "serving/authorizer.py", "serving/logs.py"]
     for path in (server.path, authorizer.path):
@@ -55,27 +55,27 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_unchanged_inputs_are_not_built_again_and_damage_is(tmp_path: Path) -> None:
     first = package.build(tmp_path, "local")
-    assert [built.built for built in first] == [True, True]
+    assert [built.built for built in first] == [True, True, True]
     again = package.build(tmp_path, "local")
-    assert [built.built for built in again] == [False, False]
+    assert [built.built for built in again] == [False, False, False]
     assert [built.contents for built in again] == [built.contents for built in first]
     good = first[0].path.read_bytes()
     first[0].path.write_bytes(good[:-1])
-    assert [built.built for built in package.build(tmp_path, "local")] == [True, False]
+    assert [built.built for built in package.build(tmp_path, "local")] == [True, False, False]
     assert first[0].path.read_bytes() == good
 
 
 def test_changed_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "serving"
     copy.mkdir()
-    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock")]:
+    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock"), SERVING / "Dockerfile"]:
         (copy / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(package, "_HERE", copy)
     package.build(tmp_path / "out", "local")
     (copy / "logs.py").write_text((copy / "logs.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, True]
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, True, True]
     (copy / "runtime.py").write_text((copy / "runtime.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, False]
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, False, True]
 
 
 def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_was_there(
@@ -83,7 +83,7 @@ def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_w
 ) -> None:
     before = package.build(tmp_path, "local")[0].path.read_bytes()
     monkeypatch.setattr(package, "MAX_UNZIPPED_BYTES", 1000)
-    monkeypatch.setattr(package, "_kept", lambda *_: None)
+    monkeypatch.setattr(archive, "kept", lambda *_: None)
     with pytest.raises(
         ValueError, match=r"model-server.zip has .* unzipped, Lambda takes 250; largest: serving"
     ):
@@ -91,18 +91,22 @@ def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_w
     assert (tmp_path / "model-server.zip").read_bytes() == before
 
 
-@pytest.mark.parametrize("function", package.FUNCTIONS)
-def test_locks_are_hashed_name_no_host_and_agree_with_the_environments_lock(function: str) -> None:
+@pytest.mark.parametrize("name", [*package.FUNCTIONS, "image", "image-gpu"])
+def test_locks_are_hashed_name_no_host_and_agree_with_the_environments_lock(name: str) -> None:
     pin = re.compile(r"^([a-z0-9_.-]+)==(\S+)", re.MULTILINE)
-    text = (SERVING / f"requirements-{function}.lock").read_text()
+    text = (SERVING / f"requirements-{name}.lock").read_text()
     environment = set(pin.findall((SERVING.parent / "requirements.lock").read_text()))
-    pins = set(pin.findall(text))
+    # Of NVIDIA's own packages this environment has none.
+    pins = {found for found in pin.findall(text) if not re.match("nvidia-|onnxruntime-gpu", found[0])}
     assert pins
     assert pins <= environment
     assert "://" not in text
     for block in re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in block
-    assert not pins & {pinned for pinned in environment if pinned[0] in ("boto3", "botocore")}
+    names = {found[0] for found in pins}
+    assert "huggingface-hub" not in names
+    if name in package.FUNCTIONS:
+        assert not names & {"boto3", "botocore"}  # Lambda brings them
 
 
 @pytest.mark.integration
@@ -132,7 +136,7 @@ def test_dependencies_whose_hash_is_not_the_locks_are_not_installed(
 ) -> None:
     copy = tmp_path / "serving"
     copy.mkdir()
-    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock")]:
+    for file in [*SERVING.glob("*.py"), *SERVING.glob("*.lock"), SERVING / "Dockerfile"]:
         text = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", file.read_text())
         (copy / file.name).write_text(text if file.suffix == ".lock" else file.read_text())
     monkeypatch.setattr(package, "_HERE", copy)

@@ -15,6 +15,7 @@ from serving import golden
 from serving.errors import ModelRefused, ModelUnavailable, RequestError
 from serving.manifest import FILE_NAME, Manifest
 from serving.oip import InferRequest, Signature
+from serving.providers import CPU
 from serving.recipes import digits as recipe
 from serving.runtime import Model
 from serving.tensors import DATATYPES, TensorSpec
@@ -139,7 +140,7 @@ class TestLoading:
     ) -> None:
         data = scale_model()
         with pytest.raises(ModelUnavailable, match="would run on CPUExecutionProvider, not on CUDA"):
-            Model(scale_manifest(data), data, ("CUDAExecutionProvider", "CPUExecutionProvider"))
+            Model(scale_manifest(data), data, (("CUDAExecutionProvider", {}), *CPU))
 
     def test_a_manifest_may_fix_a_size_that_the_graph_leaves_open(
         self, scale_model: Any, scale_manifest: Any
