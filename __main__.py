@@ -102,6 +102,8 @@ outputs = {
     "data_bucket": storage.data.bucket,
     "build_projects": list(images.build_projects),
     "repositories": dict(images.repository_urls),
+    "load": env.load.model_dump(),
+    "region": env.region,
     "model_functions": {model: backend.function.function_name for model, backend in backends.items()},
 }
 for name, value in outputs.items():

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments.catalogue import Catalogue
+from environments.load import Load
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
 """OAuth scopes of the platform's resource server."""
@@ -231,6 +232,7 @@ class Environment(Section):
     functions: Functions = Functions()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
+    load: Load = Load()
 
     @model_validator(mode="after")
     def _cross_field_rules(self) -> Self:
@@ -252,6 +254,7 @@ class Environment(Section):
                     f"web_acl.requests_per_ip: {self.web_acl.requests_per_ip} is less than what a tenant's "
                     f"usage plan allows in 5 minutes; give at least {needed:.0f}"
                 )
+        self.load.check(self.models)
         if self.gateway.api_key_source == "header" and not self.embedded_aws:
             raise ValueError(
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "
