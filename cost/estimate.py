@@ -85,6 +85,7 @@ class Estimate:
         items = [
             (group[0].resource, money(group), next((line.fix for line in group if line.fix), ""))
             for group in lines
+            if money(group).load
         ]
         return sorted(items, key=lambda item: (-item[1].load, item[0].urn))[:count]
 

@@ -79,7 +79,7 @@ FREE: Mapping[str, str] = {
     "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": _PART_OF,
     "aws:cloudwatch/logSubscriptionFilter:LogSubscriptionFilter": "what it sends is counted at the receiver",
     "aws:cloudwatch/logStream:LogStream": "the logs are counted with their group",
-    "aws:cloudwatch/logDataProtectionPolicy:LogDataProtectionPolicy": "charged by data scanned, not estimated",
+    "aws:cloudwatch/logDataProtectionPolicy:LogDataProtectionPolicy": "charged by data scanned, no estimate",
     "aws:scheduler/scheduleGroup:ScheduleGroup": "a group of schedules, which are counted",
     "aws:sfn/alias:Alias": "a name of a version",
     "aws:dynamodb/resourcePolicy:ResourcePolicy": _PART_OF,
