@@ -103,7 +103,9 @@ def _state_machine(resource: Resource, plan: Plan) -> Iterator[Line]:
     if resource.get("type", "STANDARD") == "EXPRESS":
         yield plan.usage(resource, "states.express", "runs", runs / _MILLION, "load.deliveries")
         return
-    states = len(json.loads(resource.get("definition", "{}")).get("States", {})) or 1
+    definition = resource.get("definition", {})  # JSON, or what it says
+    document = json.loads(definition) if isinstance(definition, str) else definition
+    states = len(document.get("States", {})) or 1
     why = f"load.deliveries x {states} states"
     yield plan.usage(resource, "states.transitions", "transitions", runs * states / _THOUSAND, why)
 

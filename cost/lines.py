@@ -53,7 +53,8 @@ class Line:
         if self.price.usd is None:
             return f"{units:,.10g} {self.price.unit} x no source = left out"
         share = f" x {self.share:.4g} (spot)" if self.share != 1 else ""
-        return f"{units:,.10g} {self.price.unit}{free} x ${self.price.usd:.10g}{share} = ${usd:,.2f}"
+        each = f"{self.price.usd:.10f}".rstrip("0").rstrip(".")
+        return f"{units:,.10g} {self.price.unit}{free} x ${each}{share} = ${usd:,.2f}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,19 @@ def render(export: Mapping[str, Any]) -> str:
     return "\n\n".join(sorted(blocks)) + "\n"
 
 
+def resources(text: str) -> list[dict[str, Any]]:
+    """The resources that a baseline lists: type, inputs, and a URN and parent made of paths."""
+    found = []
+    for block in _blocks(text).values():
+        heading, _, body = block.partition("\n")
+        path, _, type_ = heading.removesuffix("]").partition("  [")
+        inputs = yaml.load(textwrap.dedent(body.removeprefix("  (protected)\n")), yaml.CSafeLoader)
+        above, _, name = path.rpartition("/")
+        parent = f"{above}::{above.rpartition('/')[2]}" if above else ""
+        found.append({"type": type_, "urn": f"{path}::{name}", "parent": parent, "inputs": inputs or {}})
+    return found
+
+
 def difference(before: str, after: str) -> Difference:
     """Which resources two baselines do not share, or hold differently."""
     old, new = _blocks(before), _blocks(after)
