@@ -97,7 +97,9 @@ def difference(before: str, after: str) -> Difference:
 
 
 def _blocks(text: str) -> dict[str, str]:
-    return {block.split("\n", 1)[0].strip(): block.strip() for block in text.split("\n\n") if block.strip()}
+    # A blank line within a value is followed by an indented one.
+    blocks = (block.strip() for block in re.split(r"\n\n(?=\S)", text))
+    return {block.split("\n", 1)[0]: block for block in blocks if block}
 
 
 def _paths(resources: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -38,10 +38,16 @@ def _summary(plan: Judged) -> str:
 def _refusals(findings: Sequence[PolicyFinding]) -> Iterator[str]:
     if findings:
         rows = [
-            (f"`{each.rule}`", f"`{_cell(each.resource)}`", _cell(each.what), _cell(each.fix))
+            (f"`{each.rule}`", f"`{_cell(each.resource)}`", _cell(_shortened(each.what)), _cell(each.fix))
             for each in findings
         ]
         yield _table(("rule", "resource", "reason", "fix"), rows)
+
+
+def _shortened(what: str, most: int = 3) -> str:
+    """Of many lines the first two and the last; the folded parts and the other reports have the rest."""
+    lines = what.splitlines()
+    return what if len(lines) <= most else "\n".join((*lines[: most - 1], lines[-1]))
 
 
 def _cost_title(plan: Judged) -> str:
