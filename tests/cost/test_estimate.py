@@ -111,7 +111,8 @@ def test_three_modes_of_sagemaker() -> None:
     variant = {"serverlessConfig": {"memorySizeInMb": 4096, "maxConcurrency": 5}}
     configuration["inputs"] = {"productionVariants": [variant]}
     (line,) = priced(configuration, served, **load).lines
-    assert (line.key, line.load) == ("sagemaker.serverless", pytest.approx(1e6 * 0.1 * 4))
+    assert line.key == "sagemaker.serverless"
+    assert line.load == pytest.approx(1e6 * 0.1 * 4)
 
 
 def test_warm_functions_and_audit() -> None:

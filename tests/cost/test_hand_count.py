@@ -39,7 +39,7 @@ def of(resources: list[dict[str, Any]], type_: str) -> list[Mapping[str, Any]]:
 def idle(resources: list[dict[str, Any]], load: Mapping[str, Any]) -> float:
     """A month in which nobody asks for anything."""
     count = {type_: len(of(resources, type_)) for type_ in ("NatGateway", "Eip", "Key", "Cluster")}
-    usd = count["NatGateway"] * HOURS * 0.045
+    usd: float = count["NatGateway"] * HOURS * 0.045
     usd += count["Eip"] * HOURS * 0.005
     usd += count["Key"] * 1.00
     usd += len(of(resources, "Secret")) * 0.40
@@ -71,7 +71,7 @@ def at_load(resources: list[dict[str, Any]], load: Mapping[str, Any]) -> float:
     """What the stated load adds to an idle month."""
     requests = sum(model["requests"] + model["jobs"] for model in load["models"].values())
     jobs = sum(model["jobs"] for model in load["models"].values())
-    usd = requests / 1e6 * 3.50
+    usd: float = requests / 1e6 * 3.50
     usd += len(of(resources, "WebAcl")) * requests / 1e6 * 0.60
     for each in resources:
         if each["type"] != "aws:lambda/function:Function":
