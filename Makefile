@@ -6,7 +6,7 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan export baseline status test lint format lock package bench
+.PHONY: help setup up down plan export baseline status test lint format lock package bench cost
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,11 @@ up: setup ## Provision ENV (default local) and ask it for a prediction
 down: ## Remove all that `make up` made
 	@if [ -x $(VENV)/python ]; then bin/inferctl down --env $(ENV); else echo "nothing is set up; nothing to remove"; fi
 
-plan: setup ## Show and judge what ENV would be made of, with no account
+plan: setup ## Show, judge and price what ENV would be made of, with no account
 	@bin/inferctl plan --env $(ENV)
+
+cost: setup ## Estimate what ENV costs in a month, with no account
+	@bin/inferctl cost --env $(ENV)
 
 export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no account
 	@bin/inferctl export --env $(ENV)

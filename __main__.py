@@ -136,6 +136,8 @@ outputs = {
     "model_functions": {model: function.function_name for model, function in models.functions.items()},
     "model_endpoints": {model: endpoint.update_request for model, endpoint in models.endpoints.items()},
     "job_queues": {model: queue.url for model, queue in models.jobs.items()},
+    "load": env.load.model_dump(),
+    "region": env.region,
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments.cluster import Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
+from environments.load import Load
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
 """OAuth scopes of the platform's resource server."""
@@ -230,6 +231,7 @@ class Environment(Section):
     cluster: Cluster = Cluster()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
+    load: Load = Load()
 
     @property
     def has_cluster(self) -> bool:
@@ -272,6 +274,7 @@ class Environment(Section):
                     f"web_acl.requests_per_ip: {self.web_acl.requests_per_ip} is less than what a tenant's "
                     f"usage plan allows in 5 minutes; give at least {needed:.0f}"
                 )
+        self.load.check(self.models)
         if self.gateway.api_key_source == "header" and not self.embedded_aws:
             raise ValueError(
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "

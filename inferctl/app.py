@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from inferctl import costs
 from inferctl import plan as planning
 from inferctl import up as provisioning
 from inferctl.errors import CommandFailed
@@ -41,12 +42,34 @@ def down(env: Env = "local") -> None:
 
 
 @app.command()
-def plan(env: Env = "local") -> None:
-    """Show what an environment would be made of, judged by the policies, with no account.
+def plan(
+    env: Env = "local",
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(help="Also write this file: .md, .json, .sarif or .xml (JUnit). May be repeated."),
+    ] = None,
+) -> None:
+    """Show what an environment would be made of and cost, judged by the policies, with no account.
 
-    Example: inferctl plan --env prod
+    Exits with 3 when a policy refuses it, and with 1 when it cannot be planned.
+
+    Example: inferctl plan --env prod --report plan.md --report plan.sarif
     """
-    planning.plan(env, console)
+    planning.plan(env, console, report or [])
+
+
+@app.command()
+def cost(
+    env: Env = "local",
+    explain: Annotated[str | None, typer.Option(help="Show the arithmetic of this resource.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole estimate as JSON.")] = False,
+    deployment: Annotated[Path | None, typer.Option(help="Price this export, and plan nothing.")] = None,
+) -> None:
+    """Estimate what an environment costs: idle, at its stated load, by component and by model.
+
+    Example: inferctl cost --env prod --explain network-nat-a
+    """
+    costs.cost(env, explain, as_json, deployment, console)
 
 
 @app.command()
@@ -141,7 +164,7 @@ def main() -> None:
         say(f"\nfailed: {error}", style="red")
         if isinstance(error, CommandFailed):
             say(f"next:   {error.next_step}", style="bold")
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, CommandFailed) else 1)
     except KeyboardInterrupt:
         Console(stderr=True).print("\ninterrupted; run the command again to go on from here")
         sys.exit(130)

@@ -73,6 +73,19 @@ def render(export: Mapping[str, Any]) -> str:
     return "\n\n".join(sorted(blocks)) + "\n"
 
 
+def resources(text: str) -> list[dict[str, Any]]:
+    """The resources that a baseline lists: type, inputs, and a URN and parent made of paths."""
+    found = []
+    for block in _blocks(text).values():
+        heading, _, body = block.partition("\n")
+        path, _, type_ = heading.removesuffix("]").partition("  [")
+        inputs = yaml.load(textwrap.dedent(body.removeprefix("  (protected)\n")), yaml.CSafeLoader)
+        above, _, name = path.rpartition("/")
+        parent = f"{above}::{above.rpartition('/')[2]}" if above else ""
+        found.append({"type": type_, "urn": f"{path}::{name}", "parent": parent, "inputs": inputs or {}})
+    return found
+
+
 def difference(before: str, after: str) -> Difference:
     """Which resources two baselines do not share, or hold differently."""
     old, new = _blocks(before), _blocks(after)
@@ -84,7 +97,9 @@ def difference(before: str, after: str) -> Difference:
 
 
 def _blocks(text: str) -> dict[str, str]:
-    return {block.split("\n", 1)[0].strip(): block.strip() for block in text.split("\n\n") if block.strip()}
+    # A blank line within a value is followed by an indented one.
+    blocks = (block.strip() for block in re.split(r"\n\n(?=\S)", text))
+    return {block.split("\n", 1)[0]: block for block in blocks if block}
 
 
 def _paths(resources: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inferctl.errors import CommandFailed
+from inferctl.findings import PolicyFinding
 from inferctl.workspace import PROJECT, ROOT, Mode, Workspace
 from toolchain.progress import Step
 
@@ -26,6 +27,10 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     advisories: list[str] = field(default_factory=list)
+    findings: list[PolicyFinding] = field(default_factory=list)
+    """What `violations` and `advisories` say, in parts."""
+    planned: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """URN -> state that each resource has, or would have, with its inputs."""
 
     @property
     def changed(self) -> int:
@@ -169,11 +174,14 @@ class Engine:
                 done += 1
             elif start := event.get("resourcePreEvent"):
                 step.detail = f"{done} resources, {_short(start['metadata']['urn'])}"
+                if state := start["metadata"]["new"]:
+                    outcome.planned[state["urn"]] = state
             elif diagnostic := event.get("diagnosticEvent"):
                 if diagnostic["severity"] == "error":
                     outcome.errors.append(_diagnostic(diagnostic))
             elif policy := event.get("policyEvent"):
                 level = policy["enforcementLevel"]
+                outcome.findings.append(PolicyFinding.of(policy))
                 target = outcome.violations if level == "mandatory" else outcome.advisories
                 target.append(
                     f"{policy['policyName']} ({level}) {_short(policy.get('resourceUrn', ''))}\n"

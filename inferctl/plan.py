@@ -9,40 +9,73 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from inferctl import baseline
+from inferctl import baseline, reports
+from inferctl.judged import Judged, judged
+from inferctl.money import bound, usd
 from inferctl.session import Session, environment, open_session
 from inferctl.up import build_packages, require
 from inferctl.workspace import Workspace
 from toolchain.progress import Progress
 
 
-def plan(name: str, console: Console) -> None:
-    """Preview an environment from nothing through the plan provider, with all policies.
+def judge(name: str) -> Judged:
+    """Plan an environment from nothing through the plan provider, with all policies.
+
+    The engine stops at the first refused resource. A refused plan is previewed once more, which goes on to
+    the end: the verdict is then complete, and so is the cost.
 
     Raises:
-        CommandFailed: a setting is wrong, a policy refuses, or the program fails.
+        CommandFailed: a setting is wrong, or the program fails.
     """
     with Progress() as progress:
         session = _scratch(name, progress)
         with progress.step("plan") as step:
             outcome = session.engine.up(step)
             step.result = outcome.summary()
-            require(outcome)
-    exported = session.engine.export()
-    show_resources(exported, console)
-    _show_changes(name, exported, console)
-    for advisory in dict.fromkeys(outcome.advisories):
+            if not outcome.violations:
+                require(outcome)
+        if not outcome.violations:
+            return judged(session.env, outcome, session.engine.export())
+        with progress.step("verdict") as step:
+            verdict = session.engine.preview(step)
+            step.result = f"{len(verdict.violations)} violations"
+    return judged(session.env, verdict, {"deployment": {"resources": list(verdict.planned.values())}})
+
+
+def plan(name: str, console: Console, files: list[Path]) -> None:
+    """Show a plan with its changes, cost and advisories, and write reports of it.
+
+    Raises:
+        CommandFailed: a setting is wrong or the program fails.
+        Refused: a policy refuses the plan; the reports are written all the same.
+    """
+    reports.check(files)
+    found = judge(name)
+    reports.write(found, files)
+    show_resources(found.export, console)
+    _show_changes(found, console)
+    _show_cost(found, console)
+    for advisory in dict.fromkeys(found.outcome.advisories):
         console.print(f"advisory: {advisory}", highlight=False, markup=False, soft_wrap=True)
+    found.require()
 
 
-def _show_changes(name: str, exported: Mapping[str, Any], console: Console, most: int = 20) -> None:
+def _show_cost(found: Judged, console: Console) -> None:
+    total, change = found.cost.total, found.change
+    against = f", {usd(change.load, sign=True)} against the baseline" if change else ""
+    console.print(
+        f"cost: {bound(found.cost)}{usd(total.idle)} in an idle month, {usd(total.load)} at load{against}",
+        highlight=False,
+    )
+
+
+def _show_changes(found: Judged, console: Console, most: int = 20) -> None:
     """What differs from the reviewed baseline, the first `most` of it in full."""
-    reviewed = baseline.read(name)
-    if not reviewed:
-        console.print(f"{name} has no baseline yet: `make baseline` writes it")
+    if not found.reviewed:
+        console.print(f"{found.name} has no baseline yet: `make baseline` writes it")
         return
-    lines = baseline.difference(reviewed, baseline.render(exported)).lines()
-    console.print(f"against environments/baseline/{name}.txt: {len(lines) or 'no'} differences")
+    lines = found.changes.lines()
+    console.print(f"against environments/baseline/{found.name}.txt: {len(lines) or 'no'} differences")
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
     for line in lines[:most] + more:
         console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
@@ -52,18 +85,18 @@ def export(name: str, output: Path | None) -> Path:
     """Write the deployment of an environment, as `pulumi stack export` would give it."""
     target = output or Workspace.here().local / "export" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(_deployment(name), indent=1), encoding="utf-8")
+    target.write_text(json.dumps(deployment(name), indent=1), encoding="utf-8")
     return target
 
 
 def refresh_baseline(name: str) -> baseline.Difference:
     """Write the baseline anew; returns what changed in it."""
     before = baseline.read(name)
-    baseline.write(name, _deployment(name))
+    baseline.write(name, deployment(name))
     return baseline.difference(before, baseline.read(name))
 
 
-def _deployment(name: str) -> dict[str, Any]:
+def deployment(name: str) -> dict[str, Any]:
     """An environment, brought up by the plan provider in a scratch backend."""
     with Progress() as progress:
         session = _scratch(name, progress)

@@ -16,7 +16,7 @@ from rich.console import Console
 from environments.schema import Environment
 from inferctl import servers
 from inferctl.engine import Outcome
-from inferctl.errors import CommandFailed
+from inferctl.errors import CommandFailed, Refused
 from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
@@ -159,7 +159,7 @@ def _provision(session: Session, progress: Progress) -> None:
 
 def require(outcome: Outcome) -> None:
     if outcome.violations:
-        raise CommandFailed(
+        raise Refused(
             "the policies refuse this change:\n\n" + "\n\n".join(dict.fromkeys(outcome.violations)),
             "correct what they name, or record a waiver in policies/waivers.yaml",
         )

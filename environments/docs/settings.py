@@ -141,6 +141,12 @@ def _target(schema: Schema) -> str | None:
     return None
 
 
+def _entry(schema: Schema) -> str | None:
+    """Name of the definition of what a property maps names to; None where it maps to plain values."""
+    values = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
+    return next((target for value in values if isinstance(value, dict) and (target := _target(value))), None)
+
+
 def _section(schema: Schema, target: Schema, defs: Schema) -> list[str]:
     text = target["description"]
     if "items" in schema:
@@ -157,6 +163,9 @@ def _rows(schema: Schema, defs: Schema, prefix: str = "") -> Iterator[Sequence[s
             nullable = "" if "$ref" in of else " (with this section)"
             for setting, kind, default, text in _rows(defs[target], defs, f"{prefix}{name}."):
                 yield setting, kind, default + (nullable if default == "required" else ""), text
+        elif entry := _entry(of):
+            yield f"`{prefix}{name}`", "mapping of names to sections", "none", of.get("description", "")
+            yield from _rows(defs[entry], defs, f"{prefix}{name}.NAME.")
         else:
             default = _default(of["default"]) if "default" in of else "required"
             yield f"`{prefix}{name}`", _kind(of), default, of.get("description", "")

@@ -31,6 +31,7 @@ from policies.rules import (
     sagemaker,
     sagemaker_scaling,
     security_groups,
+    spending,
     volumes,
     vpc,
     vpc_traffic,
@@ -66,6 +67,7 @@ SUBJECTS: Sequence[ModuleType] = (
     audit,
     budgets,
     cost,
+    spending,
     ecr,
     platform,
 )

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("components", "environments", "inferctl", "local_aws", "policies", "serving", "toolchain")
+PARTS = ("components", "cost", "environments", "inferctl", "local_aws", "policies", "serving", "toolchain")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def edit(path: Path, before: str, after: str) -> None:
 def test_a_violating_change_is_refused_with_rule_reason_and_fix(checkout: Path) -> None:
     edit(checkout / "components/bucket.py", "block_public_policy=True", "block_public_policy=False")
     done = plan(checkout, "prod")
-    assert done.returncode == 1
+    assert done.returncode == 3, "refused, not broken"
     assert "s3-public-access-block" in done.stderr
     assert "blockPublicPolicy" in done.stderr
     assert "Traceback" not in done.stderr

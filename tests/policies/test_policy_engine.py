@@ -104,3 +104,18 @@ def test_a_rule_that_there_is_not_is_refused_by_name(judge: Any) -> None:
     verdict = judge("", {"kms-rotatoin": "advisory"})
     assert verdict.refused
     assert "kms-rotatoin: there is no such rule" in verdict.output
+
+
+def test_the_months_cost_is_counted_at_the_load_that_the_stack_exports(judge: Any) -> None:
+    """200 million requests through the API are $700, and a type without a price is named."""
+    program = (
+        HEAD
+        + 'aws.apigateway.RestApi("api")\n'
+        + 'pulumi.export("load", {"models": {"digits": {"requests": 200_000_000}}})\n'
+    )
+    cap = {"estimated-monthly-cost-cap": {"enforcementLevel": "mandatory", "maxUsd": 500.0}}
+    verdict = judge(program, cap)
+    assert verdict.refused
+    (message,) = verdict.messages("estimated-monthly-cost-cap")
+    assert "a month costs $700.00, the cap is $500.00" in message
+    assert "- $700.00 api" in message

@@ -56,6 +56,7 @@ eks-private-endpoint-on
 eks-public-cidrs-restricted
 eks-secrets-kms
 eks-supported-version
+estimated-monthly-cost-cap
 gateway-endpoints-s3-ddb
 gp3-over-gp2
 gpu-instance-allow-list

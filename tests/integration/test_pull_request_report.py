@@ -1,0 +1,89 @@
+"""The comment that a reviewer gets: docs/examples/ has one, made by the real engine.
+
+`REFRESH_EXAMPLES=1 pytest tests/integration/test_pull_request_report.py` writes it anew.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_refused_changes import checkout
+
+pytestmark = pytest.mark.integration
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "docs/examples/p5-node-pool-in-dev.md"
+
+# The change of the example, at the end of the program.
+P5_POOL = """
+from components.node_pools import NodePools, NodePoolsArgs
+
+training = NodePoolsArgs(
+    **site,
+    cluster_name=names.prefix,
+    security_group_id="sg-0123456789abcdef0",
+    instance_profile="gpu-nodes",
+    volumes_key_arn=keys.data_arn,
+    instance_types=["p5.48xlarge"],
+    gpus=8,
+)
+NodePools("training", training, opts)
+"""
+
+__all__ = ["checkout"]
+
+
+@pytest.fixture
+def reports(checkout: Path) -> Path:
+    """The reports of dev with a p5 node pool."""
+    program = checkout / "__main__.py"
+    program.write_text(program.read_text() + P5_POOL)
+    (checkout / "environments/baseline").mkdir(exist_ok=True)
+    files = [f"--report=reports/plan{suffix}" for suffix in (".md", ".json", ".sarif", ".xml")]
+    done = subprocess.run(
+        [sys.executable, "-m", "inferctl", "plan", "--env", "dev", *files],
+        cwd=checkout,
+        env={**os.environ, "INFERENCE_LOCAL_DIR": str(checkout / ".local")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "the policies refuse this change" in done.stderr
+    return checkout / "reports"
+
+
+def test_a_p5_node_pool_in_dev_is_refused_with_reason_cost_and_fix(reports: Path) -> None:
+    comment = (reports / "plan.md").read_text()
+    if os.environ.get("REFRESH_EXAMPLES"):
+        EXAMPLE.parent.mkdir(exist_ok=True)
+        EXAMPLE.write_text(comment)
+    first, *_ = comment.splitlines()
+    assert first == "### dev: refused"
+    # One node of eight GPUs, the pool's limit, and its volumes: 55.04 x 730 hours, 104 GiB of gp3 at 0.08,
+    # 3000 IOPS more at 0.005 and 375 MiB/s more at 0.04.
+    assert "$40,217.52 training/training-gpu: take p5.48xlarge out of the pool" in comment
+    assert "the cap is $500.00" in comment
+    assert "`gpu-instance-allow-list` | `training-gpu`" in comment
+    assert comment == EXAMPLE.read_text(), "run it with REFRESH_EXAMPLES=1, review and commit"
+
+    verdict = json.loads((reports / "plan.json").read_text())
+    assert verdict["verdict"] == "refused"
+    refused = {finding["rule"] for finding in verdict["violations"]}
+    assert {"estimated-monthly-cost-cap", "gpu-instance-allow-list"} <= refused
+    assert verdict["cost"]["change_usd"]["load"] == pytest.approx(40_217.52, abs=0.01)
+
+    sarif = json.loads((reports / "plan.sarif").read_text())["runs"][0]
+    known = {rule["id"] for rule in sarif["tool"]["driver"]["rules"]}
+    errors = {result["ruleId"] for result in sarif["results"] if result["level"] == "error"}
+    assert errors == refused
+    assert {result["ruleId"] for result in sarif["results"]} <= known
+
+    suite = ET.fromstring((reports / "plan.xml").read_text())
+    failed = {case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None}
+    assert failed == refused
+    assert suite.get("failures") == str(len(refused))
