@@ -5,7 +5,7 @@ PYTEST_ARGS ?=
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan export baseline status test lint format lock package bench
+.PHONY: help setup up down plan export baseline audit status test lint format lock package bench
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no 
 
 baseline: setup ## Write environments/baseline/*.txt anew, to be reviewed and committed
 	@for env in local dev stage prod; do echo "$$env:"; bin/inferctl baseline --env $$env || exit 1; done
+
+audit: setup ## Show what checkov and two IAM linters say of every environment, with the answers
+	@bin/inferctl audit
 
 status: ## List what is deployed in ENV
 	@bin/inferctl status --env $(ENV)

@@ -52,19 +52,19 @@ def export(name: str, output: Path | None) -> Path:
     """Write the deployment of an environment, as `pulumi stack export` would give it."""
     target = output or Workspace.here().local / "export" / f"{name}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(_deployment(name), indent=1), encoding="utf-8")
+    target.write_text(json.dumps(deployment(name), indent=1), encoding="utf-8")
     return target
 
 
 def refresh_baseline(name: str) -> baseline.Difference:
     """Write the baseline anew; returns what changed in it."""
     before = baseline.read(name)
-    baseline.write(name, _deployment(name))
+    baseline.write(name, deployment(name))
     return baseline.difference(before, baseline.read(name))
 
 
-def _deployment(name: str) -> dict[str, Any]:
-    """An environment, brought up by the plan provider in a scratch backend."""
+def deployment(name: str) -> dict[str, Any]:
+    """An environment, brought up by the plan provider in a scratch backend, as it would be exported."""
     with Progress() as progress:
         session = _scratch(name, progress)
         with progress.step("export") as step:
