@@ -6,7 +6,7 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan export baseline status test lint format lock package bench cost
+.PHONY: help setup up down plan export baseline audit cost status test lint format lock package bench
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no 
 
 baseline: setup ## Write environments/baseline/*.txt anew, to be reviewed and committed
 	@for env in local dev stage prod; do echo "$$env:"; bin/inferctl baseline --env $$env || exit 1; done
+
+audit: setup ## Show what checkov and two IAM linters say of every environment, with the answers
+	@bin/inferctl audit
 
 status: ## List what is deployed in ENV
 	@bin/inferctl status --env $(ENV)

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from inferctl import costs
+from environments import loader
+from inferctl import audit, costs
 from inferctl import plan as planning
 from inferctl import up as provisioning
 from inferctl.errors import CommandFailed
@@ -95,6 +96,18 @@ def refresh_baseline(env: Env = "local") -> None:
     changes = planning.refresh_baseline(env)
     for line in changes.lines() or ["no difference"]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command("audit")
+def audit_environments(
+    envs: Annotated[list[str] | None, typer.Argument(help="Environments; default all.")] = None,
+) -> None:
+    """Show what checkov and two IAM linters say, each remark with its answer; exit with 1 when one has none.
+
+    Example: inferctl audit prod
+    """
+    if not audit.audit(envs or loader.names(), console):
+        raise typer.Exit(1)
 
 
 @app.command("package")

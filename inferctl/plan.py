@@ -97,7 +97,7 @@ def refresh_baseline(name: str) -> baseline.Difference:
 
 
 def deployment(name: str) -> dict[str, Any]:
-    """An environment, brought up by the plan provider in a scratch backend."""
+    """An environment, brought up by the plan provider in a scratch backend, as it would be exported."""
     with Progress() as progress:
         session = _scratch(name, progress)
         with progress.step("export") as step:

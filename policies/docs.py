@@ -1,4 +1,7 @@
-"""Writes `docs/RULES.md`, the catalogue of the rules, from the rules: `python -m policies.docs`."""
+"""Writes what is generated from the rules: `docs/RULES.md`, their catalogue, and the schema of their levels.
+
+`python -m policies.docs` writes both.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,3 +121,4 @@ def _sample(sample: Sample) -> Iterator[str]:
 
 if __name__ == "__main__":
     FILE.write_text(render())
+    settings.SCHEMA.write_text(json.dumps(settings.document(RULES), indent=1) + "\n")

@@ -5,7 +5,7 @@ thresholds and, where an environment departs from the others, a `reason`. The en
 `--policy-pack-config`, checks the types of thresholds and ignores names that it does not know; `load` refuses
 those as well. What no file sets is as in `prod`.
 
-`python -m policies.settings FILE...` checks files.
+`python -m policies.settings FILE...` checks files; `config.schema.json` is the same for editors.
 """
 
 import functools
@@ -22,6 +22,7 @@ from policies.rule import ResourceRule, Rule, Settings
 
 CONFIG = Path(__file__).parent / "config"
 STRICTEST = CONFIG / "prod.json"
+SCHEMA = CONFIG.with_name("config.schema.json")
 
 
 class BadConfig(ValueError):
@@ -84,6 +85,24 @@ def schema(rule: Rule, defaults: Settings) -> dict[str, dict[str, Any]]:
     properties = _model(rule).model_json_schema()["properties"]
     values = {**defaults, "reason": ""}
     return {name: {**properties[name], "default": value} for name, value in values.items()}
+
+
+def document(rules: Iterable[Rule]) -> dict[str, Any]:
+    """JSON Schema of a whole file."""
+    properties = {}
+    for rule in rules:
+        schema = _model(rule).model_json_schema()
+        levels = schema["properties"]["enforcementLevel"]["enum"]
+        alone = [] if rule.settings else [{"enum": levels}]
+        properties[rule.id] = {"description": rule.title, "anyOf": [*alone, schema]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Levels and thresholds of the policy rules",
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 @functools.cache

@@ -5,6 +5,7 @@ resources) and exactly what the rule says. Thresholds are those in `cases_thresh
 case sets. `!unknown` stands for a value that preview cannot know.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ FOLDER = Path(__file__).with_name("cases")
 THRESHOLDS = yaml.safe_load(Path(__file__).with_name("cases_thresholds.yaml").read_text())
 
 
-class Loader(yaml.SafeLoader):
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML with `!unknown`."""
 
 
 Loader.add_constructor("!unknown", lambda loader, node: UNKNOWN)
 
 
+@functools.cache
 def cases() -> list[Any]:
     return [
         pytest.param(case, id=f"{file.stem}-{number}-{case['rule']}")

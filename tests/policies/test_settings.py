@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from policies import settings
@@ -17,6 +18,17 @@ PROFILES = sorted(CONFIG.glob("*.json"))
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
 def test_every_profile_sets_every_rule(file: Path) -> None:
     assert settings.load(file, RULES).keys() == {rule.id for rule in RULES}
+
+
+def test_the_schema_for_editors_is_current() -> None:
+    assert json.loads(settings.SCHEMA.read_text()) == settings.document(RULES), (
+        "run `python -m policies.docs`"
+    )
+
+
+@pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
+def test_the_schema_accepts_every_profile(file: Path) -> None:
+    jsonschema.validate(json.loads(file.read_text()), settings.document(RULES))
 
 
 def test_there_is_a_profile_for_every_environment() -> None:
