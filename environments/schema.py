@@ -241,7 +241,8 @@ class Environment(Section):
         """Machines that the model server's image is built for: GPU and SageMaker instances are x86_64, the
         cluster's system nodes, which run its router, arm64."""
         on_instances = any(isinstance(model, EksModel | SageMakerModel) for model in self.models.values())
-        return [*(["x86_64"] if on_instances else []), *(["arm64"] if self.has_cluster else [])]
+        needed: dict[Literal["x86_64", "arm64"], bool] = {"x86_64": on_instances, "arm64": self.has_cluster}
+        return [architecture for architecture, wanted in needed.items() if wanted]
 
     def cluster_settings(self) -> dict[str, Any]:
         """What the cluster is told: the section, and the GPU nodes that the catalogue can use."""
