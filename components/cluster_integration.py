@@ -5,7 +5,8 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-private-inte
 
 from collections.abc import Mapping
 
-from components.api_document import MODEL_OPERATIONS, OPENAI_OPERATIONS, Json
+from components.api_document import Json
+from components.api_routes import MODEL_OPERATIONS, OPENAI_OPERATIONS
 
 # Answers of language models take minutes; a streaming integration may, a buffered one ends after 29 seconds.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html

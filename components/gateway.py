@@ -12,12 +12,10 @@ import pulumi_aws as aws
 
 from components import iam
 from components.api_document import ROUTES, Authorizer, Json, ModelRoute, api_document
+from components.api_routes import STAGE
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.identity import RESOURCE_SERVER, Identity
 from components.packages import Package
-
-STAGE = "live"
-"""Name of the stage; the last part of the API's URL."""
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
 _ACCESS_LOG_FIELDS = {

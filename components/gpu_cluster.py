@@ -240,5 +240,5 @@ def _without_hidden_admin(
     """
     if args.type_ != "aws:eks/cluster:Cluster":
         return None
-    access = {**args.props["accessConfig"], "bootstrapClusterCreatorAdminPermissions": False}
+    access = {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": False}
     return pulumi.ResourceTransformResult({**args.props, "accessConfig": access}, args.opts)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pulumi
 
 from components import iam
-from components.api_document import MODEL_OPERATIONS, Json, lambda_integration
+from components.api_document import Json, lambda_integration
+from components.api_routes import MODEL_OPERATIONS
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.packages import Package
 

@@ -7,6 +7,7 @@ from typing import Literal
 import pulumi
 from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, TopologySpreadConstraintArgsDict
 
+from components.api_routes import STAGE
 from components.model_server import CONTAINER_SECURITY, USER
 from components.network_policies import NAMESPACE
 from components.node_group import SYSTEM_TAINT
@@ -93,6 +94,9 @@ def _router(
     environment: dict[str, pulumi.Input[str]] = {
         "AWS_REGION": region,
         "ROUTER_MODELS": models,
+        # A private integration passes the stage's name on:
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/private-integration.html
+        "ROUTER_PREFIX": f"/{STAGE}",
         "HOST": "0.0.0.0",  # noqa: S104 - the pod's address, which a network policy guards
         "PORT": str(PORT),
     }

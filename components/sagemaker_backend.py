@@ -8,7 +8,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.api_document import MODEL_OPERATIONS, Json
+from components.api_document import Json
+from components.api_routes import MODEL_OPERATIONS
 from components.job_topics import JobTopics, JobTopicsArgs
 from components.names import Names
 from components.sagemaker_deployment import (

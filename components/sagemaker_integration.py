@@ -9,7 +9,8 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 import json
 from collections.abc import Mapping
 
-from components.api_document import MODEL_OPERATIONS, Json
+from components.api_document import Json
+from components.api_routes import MODEL_OPERATIONS
 
 _RETRY_AFTER_S = 5
 _MEDIA = ("application/json", "application/octet-stream")

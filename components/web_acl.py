@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.gateway import STAGE
+from components.api_routes import STAGE
 from components.names import Names
 from components.tags import Tags
 

@@ -244,7 +244,7 @@ class Environment(Section):
         cluster's system nodes, which run its router, arm64."""
         on_instances = any(isinstance(model, EksModel | SageMakerModel) for model in self.models.values())
         needed: dict[Literal["x86_64", "arm64"], bool] = {"x86_64": on_instances, "arm64": self.has_cluster}
-        return [architecture for architecture, is_needed in needed.items() if is_needed]
+        return [architecture for architecture, wanted in needed.items() if wanted]
 
     def cluster_settings(self) -> dict[str, Any]:
         """What the cluster is told: the section, and the GPU nodes that the catalogue can use."""

@@ -4,6 +4,7 @@
 
 Environment:
     ROUTER_MODELS        JSON: name -> {engine, url, queue_url, openai}
+    ROUTER_PREFIX        what paths may begin with, e.g. /live, beside nothing
     ROUTER_BALANCER_URL  where language models' requests go; without it, to their replicas
     HOST, PORT           where to listen (default 127.0.0.1, 8080)
     LOG_LEVEL            (INFO)
@@ -32,6 +33,7 @@ class Settings:
 
     models: Mapping[str, Target]
     balancer_url: str | None
+    prefix: str
     host: str
     port: int
 
@@ -47,6 +49,7 @@ class Settings:
         return cls(
             models=models,
             balancer_url=environment.get("ROUTER_BALANCER_URL"),
+            prefix=environment.get("ROUTER_PREFIX", ""),
             host=environment.get("HOST", "127.0.0.1"),
             port=int(environment.get("PORT", "8080")),
         )
@@ -65,7 +68,7 @@ def main() -> None:
         sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
 
     uvicorn.run(
-        Router(settings.models, settings.balancer_url, wake),
+        Router(settings.models, settings.balancer_url, wake, prefix=settings.prefix),
         host=settings.host,
         port=settings.port,
         access_log=False,

@@ -65,7 +65,10 @@ class Refused(Exception):
 
 
 class Router:
-    """The ASGI application. `wake` runs in a thread; `replicas` finds a model's replicas."""
+    """The ASGI application. `wake` runs in a thread; `replicas` finds a model's replicas.
+
+    Paths may begin with `prefix`: a private integration passes the name of the gateway's stage on.
+    """
 
     def __init__(
         self,
@@ -73,8 +76,9 @@ class Router:
         balancer_url: str | None,
         wake: Wake,
         replicas: Callable[[str], Awaitable[Sequence[str]]] | None = None,
+        prefix: str = "",
     ) -> None:
-        self._models, self._balancer_url = models, balancer_url
+        self._models, self._balancer_url, self._prefix = models, balancer_url, prefix
         self._wake, self._replicas = wake, replicas or Replicas()
         self._in_flight: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()  # replica -> requests in flight
@@ -99,6 +103,9 @@ class Router:
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
+        if self._prefix and path.startswith(f"{self._prefix}/"):
+            path = path.removeprefix(self._prefix)
+        scope = {**scope, "path": path}
         if method == "GET" and (page := self._own_page(path)) is not None:
             await _answer(send, 200, page, {"content-type": "text/plain"} if path == "/metrics" else {})
             return

@@ -60,7 +60,7 @@ def platform(
     """Registers all of it; the keyword arguments are further arguments of the cluster."""
     site: dict[str, Any] = {"names": NAMES, "tags": TAGS}
     entries = catalogue(models)
-    keys = {"data_key_arn": DATA_KEY, "logs_key_arn": NAMES.arn("kms", "key/logs")}
+    keys: dict[str, Any] = {"data_key_arn": DATA_KEY, "logs_key_arn": NAMES.arn("kms", "key/logs")}
     network = Network(
         "network",
         NetworkArgs(

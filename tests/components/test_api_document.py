@@ -13,14 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV30SpecValidator, validate
 
-from components.api_document import (
-    MODEL_OPERATIONS,
-    ROUTES,
-    Authorizer,
-    ModelRoute,
-    api_document,
-    lambda_integration,
-)
+from components.api_document import ROUTES, Authorizer, ModelRoute, api_document, lambda_integration
+from components.api_routes import MODEL_OPERATIONS
 from components.cluster_integration import openai_integrations
 
 MODELS = ("digits", "fraud-scores", "minilm")

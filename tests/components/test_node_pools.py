@@ -1,5 +1,6 @@
 """Which GPU nodes Karpenter may start: what the catalogue needs, and no more."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.components.gpu_programs import MODELS, NAMES, TAGS, built, catalogue
 from tests.components.recorded import Recorded
 
-RESERVATION = {"capacity_reservation_ids": ["cr-0123456789abcdef0"]}
+RESERVATION: Mapping[str, Any] = {"capacity_reservation_ids": ["cr-0123456789abcdef0"]}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from components.api_document import MODEL_OPERATIONS, Authorizer, ModelRoute, api_document
+from components.api_document import Authorizer, ModelRoute, api_document
+from components.api_routes import MODEL_OPERATIONS
 from components.sagemaker_integration import integrations, refused
 from tests.components.iam_documents import statements_of
 from tests.components.platform_args import ACCOUNT, REGION

@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.api_document import (
-    MODEL_OPERATIONS,
-    Authorizer,
-    ModelRoute,
-    api_document,
-    lambda_integration,
-)
-from components.gateway import STAGE
+from components.api_document import Authorizer, ModelRoute, api_document, lambda_integration
+from components.api_routes import MODEL_OPERATIONS, STAGE
 from components.names import Names
 from components.tags import Tags
 from components.web_acl import MODEL_INPUT_PATHS, WebAcl, WebAclArgs

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.api_document import MODEL_OPERATIONS
+from components.api_routes import MODEL_OPERATIONS
 from components.sagemaker_integration import integrations
 from local_aws.rest_api import DocumentInvalid, import_document, settings, wanted
 from local_aws.values import Props

@@ -124,6 +124,18 @@ def until(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
+@pytest.mark.parametrize(("prefix", "asked"), [("/live", "/live"), ("/live", ""), ("", "")])
+def test_the_name_of_the_gateways_stage_is_no_part_of_the_route(
+    prefix: str, asked: str, cluster: Cluster, upstreams: Mapping[str, tuple[Upstream, str]]
+) -> None:
+    upstream, cluster.replicas["http://minilm"] = upstreams["first"][0], [upstreams["first"][1]]
+    front = Router(MODELS, None, lambda queue: cluster.wake(queue), cluster.find, prefix=prefix)
+    with serving(front, "on") as url, httpx.Client(base_url=url, timeout=20) as client:
+        assert client.post(f"{asked}/v2/models/minilm/infer", content=b"x").status_code == 200
+        assert client.get(f"{asked}/v2/models").json()["models"] == sorted(MODELS)
+    assert upstream.received[0][1] == "/v2/models/minilm/infer"
+
+
 def test_a_models_request_reaches_its_replica_as_it_came(
     router: httpx.Client, cluster: Cluster, upstreams: Mapping[str, tuple[Upstream, str]]
 ) -> None:
