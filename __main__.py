@@ -64,6 +64,7 @@ if env.has_cluster:
         network=network,
         data_key_arn=keys.data_arn,
         secrets_key_arn=keys.secrets_arn,
+        require_tls=env.storage.require_tls,
         **env.cluster_settings(),
     )
     cluster = c.Cluster("cluster", cluster_args, opts)
@@ -78,6 +79,7 @@ models_args = c.ModelsArgs(
     network=network,
     cluster=cluster,
     alarm_actions=[names.arn("sns", f"{names.prefix}-alerts")],
+    require_tls=env.storage.require_tls,
 )
 models = c.Models("model", models_args, opts)
 if cluster:

@@ -55,6 +55,8 @@ class ClusterArgs:
     """How long an empty GPU node stays."""
     certificate_arn: pulumi.Input[str] | None = None
     """Certificate of a TLS listener; None is plain TCP inside the VPC."""
+    require_tls: bool = True
+    """Whether queues deny calls without TLS; only the embedded AWS turns it off."""
 
 
 class Cluster(pulumi.ComponentResource):
@@ -101,6 +103,7 @@ class Cluster(pulumi.ComponentResource):
                 cluster_name=self.cluster_name,
                 volumes_key_arn=args.data_key_arn,
                 isolated_vpc=args.network.isolated,
+                require_tls=args.require_tls,
             ),
             opts=self._child,
         )

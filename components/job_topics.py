@@ -21,10 +21,12 @@ class JobTopicsArgs:
     """Name of the model; part of the topics' names."""
     data_key_arn: pulumi.Input[str]
     """Key that encrypts the messages; who publishes or subscribes needs it, too."""
+    require_tls: bool = True
+    """Whether messages without TLS are denied; only the embedded AWS, plain HTTP, turns it off."""
 
 
 class JobTopics(pulumi.ComponentResource):
-    """Two encrypted topics that take messages over TLS only."""
+    """Two encrypted topics, which take messages over TLS only."""
 
     success_arn: pulumi.Output[str]
     error_arn: pulumi.Output[str]
@@ -46,19 +48,20 @@ class JobTopics(pulumi.ComponentResource):
             tags=args.tags,
             opts=self._child,
         )
-        aws.sns.TopicPolicy(
-            f"{self._name}-{role}-policy",
-            arn=topic.arn,
-            policy=iam.policy(
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "sns:Publish",
-                    "Resource": args.names.arn("sns", topic_name),
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ),
-            opts=self._child,
-        )
+        if args.require_tls:
+            aws.sns.TopicPolicy(
+                f"{self._name}-{role}-policy",
+                arn=topic.arn,
+                policy=iam.policy(
+                    {
+                        "Sid": "TlsOnly",
+                        "Effect": "Deny",
+                        "Principal": "*",
+                        "Action": "sns:Publish",
+                        "Resource": args.names.arn("sns", topic_name),
+                        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                    }
+                ),
+                opts=self._child,
+            )
         return topic.arn

@@ -33,6 +33,8 @@ class JobsQueueArgs:
     """How long a worker has for one job before another worker gets it."""
     attempts: int = 3
     """How often a job is tried before it goes to the dead-letter queue."""
+    require_tls: bool = True
+    """Whether calls without TLS are denied; only the embedded AWS, plain HTTP on loopback, turns it off."""
 
 
 class JobsQueue(pulumi.ComponentResource):
@@ -84,19 +86,22 @@ class JobsQueue(pulumi.ComponentResource):
             tags=args.tags,
             opts=self._child,
         )
-        aws.sqs.QueuePolicy(
-            f"{self._name}-{role}-policy",
-            queue_url=queue.url,
-            policy=iam.policy(
-                {
-                    "Sid": "TlsOnly",
-                    "Effect": "Deny",
-                    "Principal": "*",
-                    "Action": "sqs:*",
-                    "Resource": args.names.arn("sqs", queue_name),
-                    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                }
-            ),
-            opts=self._child,
-        )
+        if args.require_tls:
+            aws.sqs.QueuePolicy(
+                f"{self._name}-{role}-policy",
+                queue_url=queue.url,
+                policy=iam.policy(_tls_only(args.names.arn("sqs", queue_name))),
+                opts=self._child,
+            )
         return queue
+
+
+def _tls_only(queue_arn: str) -> iam.Statement:
+    return {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": queue_arn,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }

@@ -38,6 +38,8 @@ class KarpenterArgs:
     """Encrypts the nodes' disks."""
     isolated_vpc: bool = False
     """Whether the VPC has no way out but its endpoints: IAM and the price list cannot be reached then."""
+    require_tls: bool = True
+    """Whether calls without TLS are denied; only the embedded AWS, plain HTTP on loopback, turns it off."""
 
 
 class Karpenter(pulumi.ComponentResource):
@@ -129,15 +131,17 @@ class Karpenter(pulumi.ComponentResource):
         aws.sqs.QueuePolicy(
             f"{name}-interruptions-policy",
             queue_url=queue.url,
-            policy=pulumi.Output.all(queue.arn, *rules).apply(lambda arns: queue_policy(arns[0], arns[1:])),
+            policy=pulumi.Output.all(queue.arn, *rules).apply(
+                lambda arns: queue_policy(arns[0], arns[1:], require_tls=self._args.require_tls)
+            ),
             opts=self._child,
         )
         return queue
 
 
-def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> str:
+def queue_policy(queue_arn: str, rule_arns: Sequence[str], *, require_tls: bool = True) -> str:
     """Lets these EventBridge rules, and nobody without TLS, put messages into the queue."""
-    return iam.policy(
+    statements: list[iam.Statement] = [
         {
             "Sid": "Rules",
             "Effect": "Allow",
@@ -154,4 +158,5 @@ def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> str:
             "Resource": queue_arn,
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
-    )
+    ]
+    return iam.policy(*(statements if require_tls else statements[:1]))

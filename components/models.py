@@ -43,6 +43,8 @@ class ModelsArgs:
     """Where models on EKS run; None where there are none."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
     """Topics that hear of the alarms."""
+    require_tls: bool = True
+    """Whether queues and topics deny calls without TLS; only the embedded AWS turns it off."""
 
 
 class Models(pulumi.ComponentResource):
@@ -103,6 +105,7 @@ class Models(pulumi.ComponentResource):
                 tags=defaults.tags.component("jobs"),
                 model=model,
                 data_key_arn=defaults.data_key_arn,
+                require_tls=self._args.require_tls,
             ),
             opts=self._child,
         )
@@ -166,6 +169,7 @@ class Models(pulumi.ComponentResource):
                 image=self._server_image(model),
                 hosting=self._hosting({k: v for k, v in settings.items() if k not in about}),
                 alarm_actions=self._args.alarm_actions,
+                require_tls=self._args.require_tls,
                 **{key: settings[key] for key in about},
             ),
             opts=self._child,

@@ -69,6 +69,8 @@ class SageMakerBackendArgs:
     """Percent of requests to answer without a 5xx; a delivery is undone at ten times the errors."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
     """Topics that hear of the alarms."""
+    require_tls: bool = True
+    """Whether the topics of jobs deny calls without TLS; only the embedded AWS turns it off."""
 
 
 class SageMakerBackend(pulumi.ComponentResource):
@@ -111,7 +113,11 @@ class SageMakerBackend(pulumi.ComponentResource):
         self.topics = None
         if isinstance(args.hosting, Async):
             topics = JobTopicsArgs(
-                names=args.names, tags=self._tags, model=args.model, data_key_arn=args.data_key_arn
+                names=args.names,
+                tags=self._tags,
+                model=args.model,
+                data_key_arn=args.data_key_arn,
+                require_tls=args.require_tls,
             )
             self.topics = JobTopics(f"{name}-topics", topics, opts=self._child)
         log_group = aws.cloudwatch.LogGroup(

@@ -1,7 +1,7 @@
 """Kubernetes objects as documents: what they are called, whether they fit the API, how they are written.
 
-Pure functions over plain values (`local_aws.values`), no cluster. Schemas are those of Kubernetes itself, in
-their strict form (an unknown property is an error); kinds of a CustomResourceDefinition have none here.
+Functions over plain values (`local_aws.values`), no cluster. Schemas are those of Kubernetes itself, in their
+strict form (an unknown property is an error); of custom resources, see `local_aws.custom_resources`.
 """
 
 import functools
@@ -14,6 +14,7 @@ import yaml
 from kubernetes_validate.utils import schema_contents
 from referencing import Registry, Resource
 
+from local_aws import custom_resources
 from local_aws.values import UNKNOWN, Asset, Props, Secret, plain
 
 KUBERNETES_VERSION = "1.35.0"
@@ -64,16 +65,44 @@ def name_problems(document: Props) -> list[tuple[str, str]]:
 
 def schema_problems(document: Props) -> list[tuple[str, str]]:
     """(property path, reason) of what does not fit; what a preview does not know yet is left to the `up`."""
-    validator = _validator(*kind_of(document))
-    errors = validator.iter_errors(plain(document)) if validator is not None else ()
+    known = _judge(*kind_of(document))
+    if known is None:
+        return []
+    name, validator = known
     return [
-        (error.json_path.removeprefix("$."), f"does not fit Kubernetes {KUBERNETES_VERSION}: {error.message}")
-        for error in errors
+        (error.json_path.removeprefix("$."), f"does not fit {name}: {error.message}")
+        for error in validator.iter_errors(_whole(plain(document)))
         if error.instance != UNKNOWN
     ]
 
 
+def _whole(value: Any) -> Any:
+    """With the whole numbers as such: the engine's protocol has floating-point ones only."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: _whole(item) for key, item in value.items()}
+        case list():
+            return [_whole(item) for item in value]
+    return value
+
+
+def _judge(api_version: str, kind: str) -> tuple[str, Any] | None:
+    """(what it is, a validator) for a kind; None where there is no schema of it."""
+    if (validator := _validator(api_version, kind)) is not None:
+        return f"Kubernetes {KUBERNETES_VERSION}", validator
+    return _custom(api_version, kind)
+
+
+@functools.cache
+def _custom(api_version: str, kind: str) -> tuple[str, Any] | None:
+    known = custom_resources.schema_of(api_version, kind)
+    return (known[0], jsonschema.Draft202012Validator(known[1])) if known is not None else None
+
+
 def has_schema(document: Props) -> bool:
+    """Whether it is of one of Kubernetes' own kinds."""
     return _validator(*kind_of(document)) is not None
 
 
@@ -101,7 +130,8 @@ def rendered(document: Props, origin: str) -> str:
     """YAML with two lines of comment: who made it and whether a schema judged it. Secrets are digests."""
     if kind_of(document)[1] == "Secret":
         document = document | {key: _sealed(document[key]) for key in SECRET_DATA if key in document}
-    judged = f"fits Kubernetes {KUBERNETES_VERSION}" if has_schema(document) else "no schema to judge it by"
+    known = _judge(*kind_of(document))
+    judged = f"fits {known[0]}" if known is not None else "no schema to judge it by"
     return f"# {origin}\n# {judged}\n{yaml.safe_dump(_redacted(document))}"
 
 

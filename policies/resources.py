@@ -154,7 +154,10 @@ class Resource:
         except Undecided:
             return False if sources else None
         named = value if isinstance(value, list) else [value]
-        return any(each in named for key in _IDENTITIES if (each := target.part.value.get(key)) is not None)
+        known = [each for key in _IDENTITIES if (each := target.part.value.get(key)) not in (None, UNKNOWN)]
+        if any(each in named for each in known):
+            return True
+        return None if UNKNOWN in named and not sources else False
 
 
 _IDENTITIES = ("id", "arn", "name", "bucket", "keyId", "functionName", "stageName", "url")

@@ -24,7 +24,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (an older Python has to parse this
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
-from toolchain import cli  # noqa: E402 (an older Python cannot import it)
+from toolchain import cli, crds  # noqa: E402 (an older Python cannot import it)
 from toolchain.go_build import Unavailable  # noqa: E402
 from toolchain.progress import CommandError, Progress, Step  # noqa: E402
 
@@ -117,10 +117,16 @@ def main() -> int:
                 pulumi = Path(step.run([environment.python, "-m", "toolchain.cli"], cwd=ROOT)[-1])
             step.result = f"Pulumi CLI at {pulumi or cli.ensure_pulumi(step)}"
 
+    def definitions() -> None:
+        with progress.step("kubernetes") as step:
+            crds.ensure(step)
+
     try:
         with ThreadPoolExecutor() as pool, Progress() as progress:
             installed = pool.submit(install)
-            for done in as_completed((installed, pool.submit(toolchain, installed))):
+            for done in as_completed(
+                (installed, pool.submit(toolchain, installed), pool.submit(definitions))
+            ):
                 done.result()  # the first failure ends both
     except (CommandError, Unavailable) as error:
         print(f"{error}\nMend that and run this again: it goes on from where it is.", file=sys.stderr)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import pulumi
 from pulumi.runtime import mocks, rpc, settings
@@ -67,6 +68,8 @@ class Recorded(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = {key: rpc.unwrap_rpc_secret(value) for key, value in args.inputs.items()}
+        if args.typ == "eks:index:Cluster":  # its children are the plug-in's affair
+            return args.name, {"kubeconfigJson": "{}", "clusterSecurityGroupId": "sg-nodes"}
         if not args.custom:
             return None, inputs
         return self.outputs(args.typ, args.name, inputs)
@@ -139,7 +142,10 @@ def deployed(
         monitor=_Monitor(recorded),
     )
     try:
-        pulumi.runtime.test(build)()  # type: ignore[no-untyped-call]
+        # A resource that is an input (the cluster's role) would be read back from the engine, by a task that
+        # outlives the program; its URN says as much.
+        with patch.object(rpc, "deserialize_resource", lambda reference, *_: reference["urn"]):
+            pulumi.runtime.test(build)()  # type: ignore[no-untyped-call]
     finally:
         settings.reset_options()
         loop.close()

@@ -1,0 +1,167 @@
+"""The catalogue as a whole: many models of all backends, and a model that moves from one to another."""
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from environments import loader
+from tests.components.iam_documents import documents, listed
+from tests.components.programs import program
+from tests.components.recorded import Recorded, Resource
+
+ENVIRONMENT = "stage"
+ACCOUNT_BUCKETS = "arn:aws:s3:::inference-platform-stage-222222222222"
+BACKENDS: list[Mapping[str, Any]] = [
+    {"backend": "lambda", "version": "v1"},
+    {"backend": "eks", "version": "v1", "accelerator": "g6.xlarge", "scale": {"max": 1}},
+    {
+        "backend": "sagemaker",
+        "mode": "real-time",
+        "version": "v1",
+        "instance": "ml.m5.xlarge",
+        "scale": {"min": 1, "max": 2},
+    },
+    {
+        "backend": "sagemaker",
+        "mode": "serverless",
+        "version": "v1",
+        "memory_mb": 2048,
+        "max_concurrency": 5,
+    },
+]
+FORTY = {f"m{number}": BACKENDS[number % len(BACKENDS)] for number in range(40)}
+# Everything that a model on each backend needs, so that one word moves it.
+MOVING = {
+    "version": "v1",
+    "accelerator": "g6.xlarge",
+    "mode": "real-time",
+    "instance": "ml.m5.xlarge",
+    "scale": {"min": 1, "max": 2},
+}
+# What knows all models of its kind by design, and is updated in place.
+REGISTERS = {
+    "router-deployment",  # its routes
+    "router-network-policy",  # ports of models
+    "cluster-pools-gpu",  # GPUs that the models need
+    "gateway-api",  # routes
+    "gateway-deployment",  # follows the document
+}
+
+
+def stage(folder: Path, models: Mapping[str, Any]) -> Recorded:
+    """The whole program with these models and no other."""
+    none_other = dict.fromkeys(loader.from_file(ENVIRONMENT).models)
+    settings = {"models": {**none_other, **models}, "cluster": {"always": True}}
+    return program(ENVIRONMENT, folder, settings)
+
+
+@pytest.fixture(scope="module")
+def forty(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    return stage(tmp_path_factory.mktemp("forty"), FORTY)
+
+
+def readers(recorded: Recorded) -> dict[str, set[str]]:
+    """Role policy of a model -> the model prefixes in S3 that it names."""
+    found: dict[str, set[str]] = {}
+    for document in documents(recorded):
+        if document.kind != "identity" or not document.holder.name.startswith("model-"):
+            continue
+        resources = [arn for statement in document.statements for arn in listed(statement["Resource"])]
+        prefixes = {arn for arn in resources if arn.startswith("arn:aws:s3:::") and "/models/" in arn}
+        if prefixes:
+            found[document.holder.name] = prefixes
+    return found
+
+
+def test_each_of_forty_models_has_a_role_that_reaches_only_its_prefix(forty: Recorded) -> None:
+    found = readers(forty)
+    assert len(found) == len(FORTY)
+    by_model = {name.split("-")[1]: prefixes for name, prefixes in found.items()}
+    assert by_model.keys() == FORTY.keys()
+    for model, prefixes in by_model.items():
+        for prefix in prefixes:
+            # The slash keeps m1 out of m10's files.
+            assert prefix.startswith(f"{ACCOUNT_BUCKETS}-models/models/{model}/"), prefix
+
+
+def test_forty_models_have_forty_queues_and_routes(forty: Recorded) -> None:
+    queues = [each.inputs["name"] for each in forty.all("aws:sqs/queue:Queue") if "-job-" in str(each.inputs)]
+    assert {f"inference-platform-stage-job-{model}" for model in FORTY} <= set(queues)
+    paths = json.loads(forty.one("aws:apigateway/restApi:RestApi").inputs["body"])["paths"]
+    assert {f"/v2/models/{model}/infer" for model in FORTY} <= paths.keys()
+
+
+def test_forty_models_have_room_on_the_nodes(forty: Recorded) -> None:
+    [pool] = forty.all("kubernetes:karpenter.sh/v1:NodePool")
+    assert int(pool.inputs["spec"]["limits"]["nvidia.com/gpu"]) >= 10
+
+
+def others(recorded: Recorded, model: str) -> dict[str, Resource]:
+    """URN -> resource, of everything that is neither the model's backend nor a register of all models."""
+    return {
+        each.urn: each
+        for each in recorded.resources
+        if each.name not in REGISTERS
+        and not (each.name == f"model-{model}" or each.name.startswith(f"model-{model}-"))
+    }
+
+
+@pytest.fixture(scope="module")
+def journey(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Recorded]]:
+    """A model that moves by one word; another one of each kind stays where it is."""
+    staying = {"stays": BACKENDS[0], "stays-too": BACKENDS[1]}
+    folder = tmp_path_factory.mktemp("move")
+    return [
+        (backend, stage(folder, {**staying, "moves": {"backend": backend, **MOVING}}))
+        for backend in ("lambda", "eks", "sagemaker", "lambda")
+    ]
+
+
+def test_moving_a_model_leaves_everything_else_as_it_is(journey: list[tuple[str, Recorded]]) -> None:
+    for (_, before), (backend, after) in itertools.pairwise(journey):
+        old, new = others(before, "moves"), others(after, "moves")
+        images = {urn for urn in old.keys() ^ new.keys() if "images-model-server" in urn}
+        assert old.keys() ^ new.keys() == images, f"moving to {backend} makes or ends what is not the model's"
+        changed = [urn for urn in old.keys() & new.keys() if old[urn].inputs != new[urn].inputs]
+        assert changed == [], f"moving to {backend} changes what is not the model's"
+
+
+def test_moving_a_model_keeps_its_queue_and_route(journey: list[tuple[str, Recorded]]) -> None:
+    first = journey[0][1]
+    for backend, made in journey:
+        for role in ("queue", "dead-letters"):
+            name = f"model-moves-jobs-{role}"
+            assert made.named(name).urn == first.named(name).urn, backend
+            assert made.named(name).inputs == first.named(name).inputs, backend
+        paths = json.loads(made.named("gateway-api").inputs["body"])["paths"]
+        assert {path for path in paths if "/moves" in path} == {
+            "/v2/models/moves",
+            "/v2/models/moves/infer",
+            "/v2/models/moves/ready",
+        }
+
+
+def test_a_moved_model_is_on_one_backend_only(journey: list[tuple[str, Recorded]]) -> None:
+    kinds = {
+        "lambda": "aws:lambda/function:Function",
+        "eks": "kubernetes:apps/v1:Deployment",
+        "sagemaker": "aws:sagemaker/endpoint:Endpoint",
+    }
+    for backend, made in journey:
+        found = {
+            kind
+            for kind, type_ in kinds.items()
+            if any(each.name.startswith("model-moves-") for each in made.all(type_))
+        }
+        assert found == {backend}
+
+
+def test_the_same_catalogue_is_the_same_program(journey: list[tuple[str, Recorded]]) -> None:
+    first, last = journey[0][1], journey[-1][1]
+    assert {each.urn: each.inputs for each in first.resources} == {
+        each.urn: each.inputs for each in last.resources
+    }
