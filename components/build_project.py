@@ -131,7 +131,7 @@ class BuildProject(pulumi.ComponentResource):
                 "location": args.source,
                 "buildspec": args.buildspec,
             },
-            logs_config={"cloudwatch_logs": {"group_name": log_group.name}},
+            logs_config={"cloudwatch_logs": {"status": "ENABLED", "group_name": log_group.name}},
             vpc_config={
                 "vpc_id": args.network.vpc_id,
                 "subnets": args.network.subnet_ids,
