@@ -12,7 +12,7 @@ from inferctl.errors import CommandFailed, Exit, Refused
 from inferctl.leftovers import Scope, find
 from inferctl.session import Session, environment, open_session
 from inferctl.up import require, told
-from inferctl.workspace import Workspace
+from inferctl.workspace import PROJECT, Workspace
 from toolchain.progress import Progress
 
 
@@ -118,9 +118,10 @@ def _remove(session: Session, progress: Progress) -> str:
     """Destroy the stack; says what was done."""
     resources = session.engine.export()["deployment"].get("resources") or []
     refuse_protected(session.env.name, resources)
-    if cluster := next((r for r in resources if r["type"] == "aws:eks/cluster:Cluster"), None):
+    cluster = next((r for r in resources if r["type"] in karpenter_nodes.CLUSTERS), None)
+    if cluster and session.mode == "aws":  # nothing starts nodes on this machine
         with progress.step("drain") as step:
-            step.result = karpenter_nodes.drain(cluster["outputs"]["name"], session.aws, step)
+            step.result = karpenter_nodes.drain(_cluster_name(session), session.aws, step)
     with progress.step("destroy") as step:
         if session.mode == "local" and session.workspace.emulator().lost_state():
             require(session.engine.refresh(step))
@@ -128,6 +129,10 @@ def _remove(session: Session, progress: Progress) -> str:
         require(outcome)
         step.result = outcome.summary()
     return outcome.summary()
+
+
+def _cluster_name(session: Session) -> str:
+    return f"{PROJECT}-{session.env.name}"
 
 
 def refuse_protected(name: str, resources: Sequence[Mapping[str, Any]]) -> None:
@@ -138,8 +143,8 @@ def refuse_protected(name: str, resources: Sequence[Mapping[str, Any]]) -> None:
     """
     refusing: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         "protect: true": lambda r: bool(r.get("protect")),
-        "identity.deletion_protection": lambda r: (
-            (r.get("outputs") or {}).get("deletionProtection") == "ACTIVE"
+        "deletion_protection": lambda r: (
+            (r.get("outputs") or {}).get("deletionProtection") in ("ACTIVE", True)
         ),
     }
     held = [
@@ -151,7 +156,8 @@ def refuse_protected(name: str, resources: Sequence[Mapping[str, Any]]) -> None:
     if held:
         raise Refused(
             f"{name} holds what is protected, and nothing was deleted: {', '.join(held)}",
-            f"set protect: false and identity.deletion_protection: false in environments/Pulumi.{name}.yaml, "
+            f"in environments/Pulumi.{name}.yaml set protect: false, and deletion_protection: false under "
+            "identity and cluster, "
             f"run `inferctl up --env {name}`, then destroy again",
         )
 

@@ -14,6 +14,7 @@ import httpx
 from inferctl.errors import CommandFailed
 from toolchain.progress import Step
 
+CLUSTERS = ("eks:index:Cluster", "aws:eks/cluster:Cluster")
 POOLS = "/apis/karpenter.sh/v1/nodepools"
 CLAIMS = "/apis/karpenter.sh/v1/nodeclaims"
 PATIENCE_S, EVERY_S = 900, 10

@@ -58,9 +58,14 @@ def api(session: Session, client: Client) -> Iterator[Finding]:
         yield unknown("no tenant has the scope infer, so no model can be asked")
         return
     headers = client.headers(tenant)
-    for model in session.env.models:
+    for model, entry in session.env.models.items():
+        if getattr(entry, "mode", None) == "async":
+            yield ok(f"model {model} takes jobs only")
+            continue
         ready = httpx.get(f"{client.url}/v2/models/{model}/ready", headers=headers, timeout=60)
-        if ready.is_error:
+        if ready.status_code == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in ready.headers:
+            yield ok(f"model {model} is asleep: a request or a job wakes it")
+        elif ready.is_error:
             yield fault(
                 f"model {model} answers {ready.status_code}: {ready.text[:200]}",
                 f"read its log: `inferctl logs {model} --env {session.env.name}`",
@@ -107,15 +112,21 @@ def functions(graph: Graph, client: Client) -> Iterator[Finding]:
 
 def endpoints(graph: Graph, client: Client) -> Iterator[Finding]:
     """SageMaker: a rolled-back update can be reported as success, so what serves is asked."""
-    found = list(graph.of_type("aws:sagemaker/endpoint:Endpoint"))
+    found, api = list(graph.of_type("aws:sagemaker/endpoint:Endpoint")), client.aws("sagemaker")
+    configurations = {
+        configuration["outputs"]["name"]: configuration["inputs"]
+        for configuration in graph.of_type("aws:sagemaker/endpointConfiguration:EndpointConfiguration")
+    }
     for endpoint in found:
         name = endpoint["outputs"]["name"]
-        held = client.aws("sagemaker").describe_endpoint(EndpointName=name)
-        wanted = {
-            "EndpointConfigName": endpoint["outputs"]["endpointConfigName"],
-            "EndpointStatus": "InService",
-        }
-        yield from _compared(f"endpoint {name}", wanted, held)
+        held = api.describe_endpoint(EndpointName=name)
+        yield from _compared(f"endpoint {name}", {"EndpointStatus": "InService"}, held)
+        # Deliveries move an endpoint to configurations of their own, with what the stack asks of instances.
+        live = api.describe_endpoint_config(EndpointConfigName=held["EndpointConfigName"])
+        asked = configurations.get(endpoint["inputs"].get("endpointConfigName"), {})
+        for variant in asked.get("productionVariants", ()):
+            wanted = {"InstanceType": variant.get("instanceType")}
+            yield from _compared(f"configuration of {name}", wanted, live["ProductionVariants"][0])
     if not found:
         yield ok("no model runs on SageMaker")
 
