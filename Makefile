@@ -6,7 +6,7 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan export baseline audit cost status test lint format lock package bench
+.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench
 
 help: ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,15 @@ baseline: setup ## Write environments/baseline/*.txt anew, to be reviewed and co
 
 audit: setup ## Show what checkov and two IAM linters say of every environment, with the answers
 	@bin/inferctl audit
+
+diagrams: setup ## Write docs/diagrams anew and draw them (Node.js, Chromium)
+	@for env in local dev stage prod; do bin/inferctl diagram --env $$env || exit 1; done
+
+doctor: setup ## Check what ENV needs before `make up`
+	@bin/inferctl doctor --env $(ENV)
+
+verify: ## Compare what is deployed in ENV with what was asked for
+	@bin/inferctl verify --env $(ENV)
 
 status: ## List what is deployed in ENV
 	@bin/inferctl status --env $(ENV)

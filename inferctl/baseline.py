@@ -55,12 +55,12 @@ def write(env: str, export: Mapping[str, Any]) -> None:
 def render(export: Mapping[str, Any]) -> str:
     """The baseline of a deployment."""
     resources = export["deployment"].get("resources", [])
-    paths = _paths(resources)
+    path_of = paths(resources)
     blocks = []
     for resource in resources:
         if resource["type"] == "pulumi:pulumi:Stack":
             continue
-        lines = [f"{paths[resource['urn']]}  [{resource['type']}]"]
+        lines = [f"{path_of[resource['urn']]}  [{resource['type']}]"]
         if resource.get("protect"):
             lines.append("  (protected)")
         inputs = {
@@ -102,7 +102,7 @@ def _blocks(text: str) -> dict[str, str]:
     return {block.split("\n", 1)[0]: block for block in blocks if block}
 
 
-def _paths(resources: list[Mapping[str, Any]]) -> dict[str, str]:
+def paths(resources: list[Mapping[str, Any]]) -> dict[str, str]:
     """URN -> names from the outermost component to the resource, joined by `/`."""
     parents = {resource["urn"]: resource.get("parent") for resource in resources}
 

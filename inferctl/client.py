@@ -11,6 +11,7 @@ import httpx
 
 from inferctl.errors import CommandFailed
 from local_aws.emulator import Endpoints
+from local_aws.operations import MOTO_SERVICES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class Client:
         return boto3.client(
             service,
             region_name=self.region,
-            endpoint_url=self.endpoints.ministack,
+            endpoint_url=self.endpoints.moto if service in MOTO_SERVICES else self.endpoints.ministack,
             aws_access_key_id=self.credentials["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.credentials["AWS_SECRET_ACCESS_KEY"],
         )

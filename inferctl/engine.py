@@ -5,43 +5,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from inferctl.errors import CommandFailed
 from inferctl.findings import PolicyFinding
+from inferctl.outcome import Outcome, changes
 from inferctl.workspace import PROJECT, ROOT, Mode, Workspace
 from toolchain.progress import Step
-
-CHANGING = ("create", "update", "delete", "replace", "create-replacement", "delete-replaced", "import")
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """What an engine operation did."""
-
-    changes: Mapping[str, int] = field(default_factory=dict)
-    """Operation (`create`, `same`, ...) -> number of resources."""
-    seconds: float = 0.0
-    errors: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    advisories: list[str] = field(default_factory=list)
-    findings: list[PolicyFinding] = field(default_factory=list)
-    """What `violations` and `advisories` say, in parts."""
-    planned: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """URN -> state that each resource has, or would have, with its inputs."""
-
-    @property
-    def changed(self) -> int:
-        """Resources that were, or would be, created, changed or deleted."""
-        return sum(count for operation, count in self.changes.items() if operation in CHANGING)
-
-    def summary(self) -> str:
-        return (
-            ", ".join(f"{count} {operation}" for operation, count in sorted(self.changes.items()))
-            or "nothing"
-        )
 
 
 class Engine:
@@ -90,6 +61,10 @@ class Engine:
         return self._operation(
             step, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", policies=False
         )
+
+    def drift(self, step: Step) -> Outcome:
+        """What a refresh would change in the state: what was changed beside the engine."""
+        return self._operation(step, "refresh", "--preview-only", policies=False)
 
     def destroy(self, step: Step) -> Outcome:
         return self._operation(step, "destroy", "--yes", "--skip-preview", policies=False)
@@ -168,14 +143,22 @@ class Engine:
 
     def _follow(self, step: Step, process: subprocess.Popen[bytes], events: Path) -> Outcome:
         outcome = Outcome()
+        steps: list[Mapping[str, Any]] = []
+        refreshed: set[str] = set()
         done = 0
         for event in _events(events, process):
-            if "resOutputsEvent" in event or "resOpFailedEvent" in event:
+            if outputs := event.get("resOutputsEvent") or event.get("resOpFailedEvent"):
                 done += 1
+                if outputs["metadata"]["urn"] in refreshed:  # only now it is known what changed
+                    steps.append(outputs["metadata"])
             elif start := event.get("resourcePreEvent"):
-                step.detail = f"{done} resources, {_short(start['metadata']['urn'])}"
-                if state := start["metadata"]["new"]:
+                metadata = start["metadata"]
+                step.detail = f"{done} resources, {_short(metadata['urn'])}"
+                steps.append(metadata)
+                if state := metadata["new"]:
                     outcome.planned[state["urn"]] = state
+                if metadata["op"] == "refresh":
+                    refreshed.add(metadata["urn"])
             elif diagnostic := event.get("diagnosticEvent"):
                 if diagnostic["severity"] == "error":
                     outcome.errors.append(_diagnostic(diagnostic))
@@ -189,6 +172,7 @@ class Engine:
                 )
             elif summary := event.get("summaryEvent"):
                 outcome.changes = summary.get("resourceChanges") or {}
+        outcome.steps = changes(steps)
         return outcome
 
 

@@ -24,6 +24,11 @@ class PolicyFinding:
         return self.level == "mandatory"
 
     @property
+    def undecided(self) -> bool:
+        """Whether it is only known while the change happens, and is judged again then."""
+        return "undecided until up" in self.what
+
+    @property
     def resource(self) -> str:
         """The resource's name."""
         return self.urn.rpartition("::")[2]

@@ -9,9 +9,9 @@ from cost.estimate import Estimate, Money, estimate
 from cost.load import Load
 from environments.schema import Environment
 from inferctl import baseline
-from inferctl.engine import Outcome
 from inferctl.errors import CommandFailed, Refused
 from inferctl.findings import PolicyFinding
+from inferctl.outcome import Outcome
 from policies import settings
 from policies.rules import RULES
 from policies.settings import CONFIG, RuleConfig

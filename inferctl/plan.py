@@ -10,9 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from inferctl import baseline, reports
+from inferctl.graph import Graph, path_lines
 from inferctl.judged import Judged, judged
 from inferctl.money import bound, usd
-from inferctl.session import Session, environment, open_session
+from inferctl.quotas import demands
+from inferctl.review import Review, from_baseline
+from inferctl.session import Session, environment, open_session, running_locally
 from inferctl.up import build_packages, require
 from inferctl.workspace import Workspace
 from toolchain.progress import Progress
@@ -42,43 +45,42 @@ def judge(name: str) -> Judged:
     return judged(session.env, verdict, {"deployment": {"resources": list(verdict.planned.values())}})
 
 
-def plan(name: str, console: Console, files: list[Path]) -> None:
-    """Show a plan with its changes, cost and advisories, and write reports of it.
+def plan(name: str, files: list[Path]) -> tuple[Review, Judged]:
+    """Judge an environment, compare it with what is there, and write reports of it.
+
+    What changes is asked of the running stack where there is one; elsewhere the committed baseline says it.
 
     Raises:
         CommandFailed: a setting is wrong or the program fails.
-        Refused: a policy refuses the plan; the reports are written all the same.
     """
     reports.check(files)
     found = judge(name)
     reports.write(found, files)
-    show_resources(found.export, console)
-    _show_changes(found, console)
-    _show_cost(found, console)
-    for advisory in dict.fromkeys(found.outcome.advisories):
-        console.print(f"advisory: {advisory}", highlight=False, markup=False, soft_wrap=True)
-    found.require()
+    running = None if found.refusals else running_locally(found.env)
+    if running:
+        with Progress() as progress, progress.step("compare") as step:
+            compared = running.engine.preview(step)
+            require(compared)
+            step.result = compared.summary()
+        against, changes = f"the running stack {name}", tuple(compared.steps)
+    else:
+        against, changes = f"environments/baseline/{name}.txt", from_baseline(found.changes)
+    review = Review(
+        env=name,
+        against=against,
+        changes=changes,
+        findings=(*found.refusals, *found.advisories),
+        cost=_cost_line(found),
+        quotas=tuple(demands(found.env)),
+        path=tuple(path_lines(Graph.of(found.export))),
+    )
+    return review, found
 
 
-def _show_cost(found: Judged, console: Console) -> None:
+def _cost_line(found: Judged) -> str:
     total, change = found.cost.total, found.change
     against = f", {usd(change.load, sign=True)} against the baseline" if change else ""
-    console.print(
-        f"cost: {bound(found.cost)}{usd(total.idle)} in an idle month, {usd(total.load)} at load{against}",
-        highlight=False,
-    )
-
-
-def _show_changes(found: Judged, console: Console, most: int = 20) -> None:
-    """What differs from the reviewed baseline, the first `most` of it in full."""
-    if not found.reviewed:
-        console.print(f"{found.name} has no baseline yet: `make baseline` writes it")
-        return
-    lines = found.changes.lines()
-    console.print(f"against environments/baseline/{found.name}.txt: {len(lines) or 'no'} differences")
-    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
-    for line in lines[:most] + more:
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    return f"{bound(found.cost)}{usd(total.idle)} in an idle month, {usd(total.load)} at load{against}"
 
 
 def export(name: str, output: Path | None) -> Path:
@@ -121,6 +123,14 @@ def resources(export: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             continue
         chain = resource["urn"].split("::")[2].split("$")
         yield (chain[0].rsplit(":", 1)[-1] if len(chain) > 1 else "(none)"), resource["type"]
+
+
+def counted(export: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Component, type and count, for `--json`."""
+    return [
+        {"component": component, "type": kind, "count": count}
+        for (component, kind), count in sorted(Counter(resources(export)).items())
+    ]
 
 
 def show_resources(export: Mapping[str, Any], console: Console) -> None:

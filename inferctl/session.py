@@ -1,12 +1,14 @@
 """One environment, ready to be worked on: its settings, engine and client, in one mode."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from environments import loader
 from environments.schema import Environment
 from inferctl.client import Client
 from inferctl.engine import Engine
-from inferctl.errors import CommandFailed
+from inferctl.errors import CommandFailed, Exit
 from inferctl.workspace import Mode, Workspace
 from local_aws.emulator import Endpoints
 
@@ -21,6 +23,10 @@ class Session:
     engine: Engine
     endpoints: Endpoints | None
 
+    def aws(self, service: str) -> Any:
+        """A boto3 client for the environment's AWS, whatever is deployed there."""
+        return self._client({}).aws(service)
+
     def client(self) -> Client:
         """A client of the deployed API.
 
@@ -30,8 +36,13 @@ class Session:
         outputs = self.engine.outputs()
         if "url" not in outputs:
             raise CommandFailed(
-                f"environment {self.env.name} is not up", f"run `make up ENV={self.env.name}`"
+                f"environment {self.env.name} is not up",
+                f"run `make up ENV={self.env.name}`",
+                Exit.NOT_THERE,
             )
+        return self._client(outputs)
+
+    def _client(self, outputs: Mapping[str, Any]) -> Client:
         credentials = self.workspace.emulator().credentials() if self.endpoints else None
         return Client(
             outputs=outputs, region=self.env.region, endpoints=self.endpoints, credentials=credentials
@@ -47,20 +58,36 @@ def environment(name: str) -> Environment:
     try:
         return loader.from_file(name)
     except loader.EnvironmentInvalid as error:
-        raise CommandFailed(str(error), "correct the file and run the command again") from None
+        raise CommandFailed(str(error), "correct the file and run the command again", Exit.SETTINGS) from None
 
 
 def deployed(name: str) -> Session:
     """A session on what `up` made: in the embedded AWS, which must be running, or in an account."""
     env = environment(name)
-    workspace = Workspace.here()
     if not env.embedded_aws:
-        return open_session(env, "aws", workspace)
+        return open_session(env, "aws", Workspace.here())
+    running = running_locally(env)
+    if running is None:
+        raise CommandFailed(
+            f"the embedded AWS of {name} is not running", f"run `make up ENV={name}`", Exit.NOT_THERE
+        )
+    return running
+
+
+def running_locally(env: Environment) -> Session | None:
+    """A session on the environment in the embedded AWS of this machine; None when it does not run."""
+    workspace = Workspace.here()
+    if not env.embedded_aws or not workspace.backend(env.name, "local").exists():
+        return None
+    endpoints = endpoints_of(workspace)
+    return open_session(env, "local", workspace, endpoints) if endpoints else None
+
+
+def endpoints_of(workspace: Workspace) -> Endpoints | None:
+    """Where the embedded AWS of this checkout listens; None when it does not run."""
     instances = workspace.emulator().status()
     urls = {server: f"http://127.0.0.1:{found.port}" for server, found in instances.items() if found}
-    if len(urls) < len(instances):
-        raise CommandFailed(f"the embedded AWS of {name} is not running", f"run `make up ENV={name}`")
-    return open_session(env, "local", workspace, Endpoints(**urls))
+    return Endpoints(**urls) if len(urls) == len(instances) else None
 
 
 def open_session(

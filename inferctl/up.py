@@ -1,9 +1,8 @@
-"""`up` and `down`: bring an environment to what its files say, and take it away again."""
+"""`up`: bring an environment to what its files say."""
 
 import importlib.util
 import json
 import shlex
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,8 +14,8 @@ from rich.console import Console
 
 from environments.schema import Environment
 from inferctl import servers
-from inferctl.engine import Outcome
 from inferctl.errors import CommandFailed, Refused
+from inferctl.outcome import Outcome
 from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
@@ -62,7 +61,7 @@ def up(name: str, console: Console) -> None:
                 step.result = _deliver_samples(session)
             emulator.checkpoint()
             with progress.step("servers") as step:
-                started = servers.start(session, _told(step))
+                started = servers.start(session, told(step))
                 step.result = ", ".join(started.lines()) or "no model is on EKS or SageMaker"
             with progress.step("predict") as step:
                 request, answer = _first_prediction(session)
@@ -73,38 +72,7 @@ def up(name: str, console: Console) -> None:
         console.print(f"{name} is up at {session.engine.outputs()['url']}", highlight=False)
 
 
-def down(name: str, console: Console) -> None:
-    """Remove all that `up` made: resources, processes, state."""
-    env = environment(name)
-    workspace = Workspace.here()
-    if not env.embedded_aws:
-        raise CommandFailed(
-            f"{name} is in an AWS account", f"run `pulumi destroy --stack {name}` and confirm what it lists"
-        )
-    emulator = workspace.emulator()
-    if not workspace.backend(name, "local").exists():
-        servers.processes(workspace.local).stop(console.print)
-        emulator.stop()
-        console.print(f"{name} is not up; nothing to remove")
-        return
-    with Progress() as progress:
-        with progress.step("destroy") as step:
-            session = open_session(env, "local", workspace, emulator.start())
-            if emulator.lost_state():
-                require(session.engine.refresh(step))
-            outcome = session.engine.destroy(step)
-            require(outcome)
-            step.result = outcome.summary()
-        with progress.step("stop") as step:
-            servers.processes(workspace.local).stop(_told(step))
-            emulator.stop()
-            workspace.forget(name, "local")
-            for folder in ("aws", "manifests", "models", "servers", "logs"):
-                shutil.rmtree(workspace.local / folder, ignore_errors=True)
-            step.result = "nothing runs, no port is held"
-
-
-def _told(step: Step) -> Callable[[str], None]:
+def told(step: Step) -> Callable[[str], None]:
     """Takes a line of what a step waits for."""
 
     def tell(line: str) -> None:

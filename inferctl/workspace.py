@@ -14,7 +14,7 @@ from typing import Literal
 
 import yaml
 
-from inferctl.errors import CommandFailed
+from inferctl.errors import CommandFailed, Exit
 from local_aws.emulator import Emulator, Endpoints
 from local_aws.plugins import install_plugins
 from toolchain import cli
@@ -49,7 +49,7 @@ class Workspace:
         """
         found = cli.find()
         if found is None:
-            raise CommandFailed("the Pulumi CLI has not been set up", "run `make setup`")
+            raise CommandFailed("the Pulumi CLI has not been set up", "run `make setup`", Exit.NOT_THERE)
         if cli.needs_language_host(found):
             return cli.install_language_host(found, self.local / "bin", Path(sys.executable))
         return found

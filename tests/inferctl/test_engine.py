@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from inferctl.engine import Outcome, _restore_torn_state
+from inferctl.engine import _restore_torn_state
+from inferctl.outcome import Outcome
 
 
 @pytest.fixture
