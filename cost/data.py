@@ -71,7 +71,12 @@ def _stream(resource: Resource, plan: Plan) -> Iterator[Line]:
 
 
 def _queue(resource: Resource, plan: Plan) -> Iterator[Line]:
-    """A job's message is sent, received and deleted; polls of an empty queue are not counted."""
+    """A job's message is sent, received and deleted; polls of an empty queue are not counted.
+
+    Only a queue that has another for its dead letters takes jobs.
+    """
+    if not resource.inputs.get("redrivePolicy"):
+        return
     key = "sqs.fifo" if resource.get("fifoQueue") else "sqs.standard"
     model = plan.load.of(resource.model)
     jobs = model.jobs if resource.model else plan.part(plan.load.jobs, resource)

@@ -9,6 +9,8 @@ UNKNOWN: Final = object()
 """Stands in inputs where the value exists only after `up`."""
 
 _STACK = "pulumi:pulumi:Stack"
+_MODELS = "model"
+"""Name of the component that holds those of all models, each with its queue: `model-x`, `model-x-jobs`."""
 
 
 class NotKnownYet(Exception):
@@ -37,13 +39,16 @@ class Resource:
 
     @property
     def component(self) -> str:
-        """The outermost component's name."""
+        """The outermost component's name; what belongs to a model goes by the model's."""
+        if len(self.path) > 2 and self.path[0] == _MODELS:
+            return self.path[1].removesuffix("-jobs")
         return self.path[0] if len(self.path) > 1 else "(none)"
 
     @property
     def model(self) -> str | None:
         """The model that a resource belongs to: its component is named `model-<model>`."""
-        return self.component.removeprefix("model-") if self.component.startswith("model-") else None
+        prefix = f"{_MODELS}-"
+        return self.component.removeprefix(prefix) if self.component.startswith(prefix) else None
 
     @property
     def where(self) -> str:
