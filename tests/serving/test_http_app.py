@@ -1,6 +1,7 @@
 """The HTTP server as its container starts it: a real process, real sockets, a real model."""
 
 import asyncio
+import json
 import re
 import signal
 import subprocess
@@ -414,20 +415,21 @@ class TestLife:
         server = start(MODEL_DIR=str(digits), DRAIN_SECONDS="1")
         server.wait()
 
-        def keep_asking() -> list[int]:
+        statuses: list[int] = []
+
+        def keep_asking() -> None:
             """Ask until the server says that it ends, as one that watches readiness does."""
-            statuses: list[int] = []
             with httpx.Client(base_url=server.http.base_url, timeout=30) as http:
                 while http.get("/v2/health/ready").status_code == 200:
                     statuses.append(http.post(INFER, json=batch).status_code)
-            return statuses
 
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(keep_asking) for _ in range(4)]
-            time.sleep(0.5)
+            while len(statuses) < 20 and not any(future.done() for future in asked):
+                time.sleep(0.01)
             server.process.send_signal(signal.SIGTERM)
-            statuses = [status for future in asked for status in future.result(30)]
-        assert len(statuses) > 20
+            for future in asked:
+                future.result(30)
         assert set(statuses) == {200}
         assert server.process.wait(30) == 0
 
