@@ -6,10 +6,10 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench
+.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving
 
 help: ## List the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## Install the Python environment and the Pulumi CLI; nothing to do means milliseconds
 	@$(PYTHON) toolchain/bootstrap.py
@@ -73,3 +73,6 @@ package: setup ## Build the functions' zips for AWS and the image's build contex
 
 bench: setup ## Measure `up`, `up` with nothing to do, and predictions; prints the README's table
 	@$(VENV)/python -m benchmarks
+
+bench-serving: setup ## Measure the model server beside its peers, the Lambda handler, cold starts, embeddings
+	@$(VENV)/python -m benchmarks.serving

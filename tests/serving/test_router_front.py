@@ -9,11 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from serving.replicas import Replicas
 from serving.router_app import Settings
 from serving.router_front import MAX_BODY_BYTES, Router, Target
+from tests.serving.asgi import serving
 
 Received = list[tuple[str, str, dict[str, str], bytes]]
 
@@ -55,22 +55,6 @@ class Upstream:
                 await asyncio.sleep(0.01)
             waiting.cancel()
         await send({"type": "http.response.body", "body": self.parts[-1] if self.parts else body})
-
-
-@contextlib.contextmanager
-def serving(application: Any, lifespan: str = "off") -> Iterator[str]:
-    """The application's URL, while it is served in a thread of its own."""
-    config = uvicorn.Config(application, host="127.0.0.1", port=0, log_level="error", lifespan=lifespan)  # type: ignore[arg-type]
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 class Cluster:
