@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 import components as c
 from environments import loader
+from environments.operations import watched
 
 env = loader.from_engine(pulumi.get_stack())
 names = c.Names(
@@ -21,8 +22,20 @@ opts = pulumi.ResourceOptions(
     providers=[aws.Provider("aws", region=env.region, allowed_account_ids=[env.account_id])]
 )
 
+deliverers: list[pulumi.Output[str]] = []
+if env.delivery:
+    access_args = c.DeliveryAccessArgs(**site, **env.delivery.model_dump(exclude={"connection_arn"}))
+    access = c.DeliveryAccess("delivery", access_args, opts)
+    deliverers.append(access.deploy_role_arn)
+    opts.transformations = [c.governed(names, access.boundary_arn)]
 if env.account_baseline == "create":
     c.AccountBaseline("account", c.AccountBaselineArgs(**site), opts)
+alerts_args = c.AlertTopicArgs(
+    **site,
+    deletion_window_days=env.keys.deletion_window_days,
+    subscriptions=[c.Subscription(**each.model_dump()) for each in env.alerts.subscriptions],
+)
+alerts = c.AlertTopic("alerts", alerts_args, opts)
 keys = c.Keys("keys", c.KeysArgs(**site, **env.keys.model_dump()), opts)
 logs: dict[str, Any] = {"logs_key_arn": keys.logs_arn, "log_retention_days": env.logs.retention_days}
 
@@ -33,6 +46,26 @@ storage_args = c.StorageArgs(
     **site, kms_key_arn=keys.data_arn, protect=env.protect, **env.storage.model_dump()
 )
 storage = c.Storage("storage", storage_args, opts)
+
+if env.audit:
+    audit_args = c.AuditArgs(
+        **site,
+        topic_arn=alerts.arn,
+        access_logs_bucket=storage.logs.bucket,
+        protect=env.protect,
+        deletion_window_days=env.keys.deletion_window_days,
+        runbooks=env.alerts.runbooks,
+        **env.storage.model_dump(include={"force_destroy", "require_tls"}),
+        **env.audit.model_dump(include={"management_trail", "retention_days", "lock_days"}),
+    )
+    audit = c.Audit("audit", audit_args, opts)
+    if env.account_baseline == "create":
+        c.EventAlerts("account-events", c.EventAlertsArgs(tags=tags, topic_arn=alerts.arn), opts)
+        if env.audit.threat_detection:
+            c.ThreatDetection("threats", c.ThreatDetectionArgs(**site), opts)
+        if env.audit.config_rules:
+            rules_args = c.ConfigRulesArgs(**site, bucket=audit.bucket, kms_key_arn=audit.key_arn)
+            c.ConfigRules("config-rules", rules_args, opts)
 
 packages_args = c.PackagesArgs(
     tags=tags,
@@ -51,8 +84,17 @@ images_args = c.ImagesArgs(
     **env.images.model_dump(),
 )
 images = c.Images("images", images_args, opts)
+if env.delivery and env.delivery.connection_arn:
+    runner_args = c.RunnerArgs(
+        defaults=builds,
+        network=c.BuildNetwork(vpc_id=network.vpc_id, subnet_ids=network.private_subnet_ids),
+        repository_url=f"https://github.com/{env.delivery.owner}/{env.delivery.repository}",
+        connection_arn=env.delivery.connection_arn,
+    )
+    c.Runner("runner", runner_args, opts)
 
-scopes = {tenant.name: tenant.scopes for tenant in env.tenants}
+canary = [c.CANARY] if env.watch.canary_minutes else []
+scopes = {**{tenant.name: tenant.scopes for tenant in env.tenants}, **dict.fromkeys(canary, ("infer",))}
 identity_args = c.IdentityArgs(**site, tenant_scopes=scopes, protect=env.protect, **env.identity.model_dump())
 identity = c.Identity("identity", identity_args, opts)
 
@@ -78,7 +120,7 @@ models_args = c.ModelsArgs(
     models_bucket=storage.models.bucket,
     network=network,
     cluster=cluster,
-    alarm_actions=[names.arn("sns", f"{names.prefix}-alerts")],
+    alarm_actions=[alerts.arn],
     require_tls=env.storage.require_tls,
 )
 models = c.Models("model", models_args, opts)
@@ -101,7 +143,10 @@ gateway_args = c.GatewayArgs(
     authorizer_concurrency=env.functions.authorizer_concurrency,
     models=models.integrations,
     openai=cluster.openai if cluster else None,
-    tenants={t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes"})) for t in env.tenants},
+    tenants={
+        **{t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes"})) for t in env.tenants},
+        **dict.fromkeys(canary, c.UsageLimits(rate_per_s=5, burst=20, quota_per_day=100_000)),
+    },
     secrets_key_arn=keys.secrets_arn,
     own_domain=env.domain is not None,
     **env.gateway.model_dump(),
@@ -122,6 +167,55 @@ if env.domain:
     )
     url = c.CustomDomain("domain", domain_args, opts).url
 
+site_watch = c.Site(
+    names=names,
+    stage=c.STAGE,
+    architecture=env.functions.architecture,
+    cluster_name=names.prefix if cluster else None,
+)
+watches = [
+    c.ModelWatch(model=model, jobs=model in models.jobs, **watched(entry, canary=bool(canary)))
+    for model, entry in env.models.items()
+]
+observability_args = c.ObservabilityArgs(
+    site=site_watch,
+    tags=tags,
+    topic_arn=alerts.arn,
+    watches=watches,
+    runbooks=env.alerts.runbooks,
+    traced_percent=env.watch.traced_percent,
+)
+c.Observability("observability", observability_args, opts)
+if env.watch.canary_minutes:
+    canary_args = c.CanaryArgs(
+        defaults=functions,
+        package=packages.canary,
+        identity=identity,
+        gateway=gateway,
+        url=url,
+        models=[watch.model for watch in watches if watch.canary],
+        secrets_key_arn=keys.secrets_arn,
+        key_in_header=env.gateway.api_key_source == "header",
+        every_minutes=env.watch.canary_minutes,
+    )
+    c.Canary("canary", canary_args, opts)
+
+if env.costs:
+    hours = env.costs.parking and c.WorkingHours(**env.costs.parking.model_dump())
+    costs_args = c.CostGuardArgs(
+        **site,
+        stopped_role_arns=deliverers if env.costs.stop_at_budget else (),
+        topic_arn=alerts.arn,
+        hours=hours,
+        capacities=[
+            c.provisioned_concurrency(names, watch.function_name(site_watch), c.LIVE, watch.warm)
+            for watch in watches
+            if watch.warm
+        ],
+        **env.costs.model_dump(include={"monthly_usd", "anomaly_usd", "activate_tags"}),
+    )
+    c.CostGuard("costs", costs_args, opts)
+
 outputs = {
     "url": url,
     "api_id": gateway.api_id,
@@ -131,6 +225,7 @@ outputs = {
     "user_pool_id": identity.pool_id,
     "oauth_domain": identity.domain,
     "tenant_client_ids": dict(identity.tenant_client_ids),
+    "alerts_topic": alerts.arn,
     "models_bucket": storage.models.bucket,
     "data_bucket": storage.data.bucket,
     "build_projects": list(images.build_projects),

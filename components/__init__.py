@@ -1,31 +1,62 @@
 """Reusable component resources of the platform; `__main__.py` composes them."""
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
-from components.build_project import BuildDefaults
+from components.alert_topic import AlertTopic, AlertTopicArgs, Subscription
+from components.audit import Audit, AuditArgs
+from components.build_project import BuildDefaults, BuildNetwork
+from components.canary import TENANT as CANARY
+from components.canary import Canary, CanaryArgs
 from components.cluster import Cluster, ClusterArgs
+from components.config_rules import ConfigRules, ConfigRulesArgs
+from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
-from components.function import FunctionDefaults
-from components.gateway import Gateway, GatewayArgs, UsageLimits
+from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
+from components.event_alerts import EventAlerts, EventAlertsArgs
+from components.function import LIVE, FunctionDefaults
+from components.gateway import STAGE, Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
 from components.keys import Keys, KeysArgs
 from components.models import Models, ModelsArgs
 from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
+from components.observability import Observability, ObservabilityArgs
 from components.packages import Packages, PackagesArgs
+from components.parking import WorkingHours, provisioned_concurrency
 from components.router import Router, RouterArgs
+from components.runner import Runner, RunnerArgs
 from components.storage import Storage, StorageArgs
 from components.tags import Tags
+from components.threat_detection import ThreatDetection, ThreatDetectionArgs
+from components.watch import ModelWatch, Site
 from components.web_acl import WebAcl, WebAclArgs
 
 __all__ = [
+    "CANARY",
+    "LIVE",
+    "STAGE",
     "AccountBaseline",
     "AccountBaselineArgs",
+    "AlertTopic",
+    "AlertTopicArgs",
+    "Audit",
+    "AuditArgs",
     "BuildDefaults",
+    "BuildNetwork",
+    "Canary",
+    "CanaryArgs",
     "Cluster",
     "ClusterArgs",
+    "ConfigRules",
+    "ConfigRulesArgs",
+    "CostGuard",
+    "CostGuardArgs",
     "CustomDomain",
     "CustomDomainArgs",
+    "DeliveryAccess",
+    "DeliveryAccessArgs",
+    "EventAlerts",
+    "EventAlertsArgs",
     "FunctionDefaults",
     "Gateway",
     "GatewayArgs",
@@ -35,20 +66,32 @@ __all__ = [
     "ImagesArgs",
     "Keys",
     "KeysArgs",
+    "ModelWatch",
     "Models",
     "ModelsArgs",
     "Names",
     "NatStrategy",
     "Network",
     "NetworkArgs",
+    "Observability",
+    "ObservabilityArgs",
     "Packages",
     "PackagesArgs",
     "Router",
     "RouterArgs",
+    "Runner",
+    "RunnerArgs",
+    "Site",
     "Storage",
     "StorageArgs",
+    "Subscription",
     "Tags",
+    "ThreatDetection",
+    "ThreatDetectionArgs",
     "UsageLimits",
     "WebAcl",
     "WebAclArgs",
+    "WorkingHours",
+    "governed",
+    "provisioned_concurrency",
 ]

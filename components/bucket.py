@@ -34,6 +34,8 @@ class SecureBucketArgs:
     force_destroy: bool = False
     require_tls: bool = True
     protect: bool = True
+    object_lock: bool = False
+    """Whether object versions can be locked; decided when the bucket is made."""
     event_bridge: bool = False
     """Whether object events go to EventBridge."""
 
@@ -51,6 +53,7 @@ class SecureBucket(pulumi.ComponentResource):
             f"{name}-bucket",
             bucket=args.names.bucket(args.role),
             force_destroy=args.force_destroy,
+            object_lock_enabled=args.object_lock or None,
             tags=args.tags.component("storage"),
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
@@ -91,7 +94,7 @@ class SecureBucket(pulumi.ComponentResource):
             versioning_configuration={"status": "Enabled"},
             opts=child,
         )
-        aws.s3.BucketLifecycleConfiguration(
+        lifecycle = aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=bucket.bucket,
             rules=[_cleanup_rule(args.noncurrent_days), *args.lifecycle],
@@ -103,8 +106,9 @@ class SecureBucket(pulumi.ComponentResource):
                 f"{name}-policy",
                 bucket=bucket.bucket,
                 policy=iam.policy(*statements),
-                # S3 answers 409 when the access block and the policy change at once.
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[access_block]),
+                # S3 answers 409 when the access block and the policy change at once; and the policy may deny
+                # what the others need.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[access_block, versioning, lifecycle]),
             )
         if args.access_logs_bucket is not None:
             aws.s3.BucketLogging(

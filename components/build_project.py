@@ -55,6 +55,10 @@ class BuildProjectArgs:
     """What a build does; https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html"""
     source: pulumi.Input[str] | None = None
     """`bucket/key` of the zip that it builds from; None when the buildspec is all it needs."""
+    repository: str | None = None
+    """`https://github.com/<owner>/<name>` that it works for; None means no repository."""
+    connection_arn: str | None = None
+    """Connection with which it reaches the repository."""
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Variables of the build; no secrets, they show in the console."""
     statements: pulumi.Input[Sequence[iam.Statement]] = ()
@@ -126,11 +130,7 @@ class BuildProject(pulumi.ComponentResource):
                     {"name": variable, "value": value} for variable, value in args.environment.items()
                 ],
             },
-            source={
-                "type": "S3" if args.source is not None else "NO_SOURCE",
-                "location": args.source,
-                "buildspec": args.buildspec,
-            },
+            source=_source(args),
             logs_config={"cloudwatch_logs": {"status": "ENABLED", "group_name": log_group.name}},
             vpc_config={
                 "vpc_id": args.network.vpc_id,
@@ -165,6 +165,20 @@ class BuildProject(pulumi.ComponentResource):
             opts=self._child,
         )
         return group.id
+
+
+def _source(args: BuildProjectArgs) -> aws.codebuild.ProjectSourceArgsDict:
+    if args.repository is not None and args.connection_arn is not None:
+        return {
+            "type": "GITHUB",
+            "location": args.repository,
+            "auth": {"type": "CODECONNECTIONS", "resource": args.connection_arn},
+            "git_clone_depth": 1,
+            "buildspec": args.buildspec,
+        }
+    if args.source is not None:
+        return {"type": "S3", "location": args.source, "buildspec": args.buildspec}
+    return {"type": "NO_SOURCE", "buildspec": args.buildspec}
 
 
 def _network_statements(

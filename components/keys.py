@@ -41,7 +41,7 @@ class Keys(pulumi.ComponentResource):
                 description=description,
                 enable_key_rotation=True,
                 deletion_window_in_days=args.deletion_window_days,
-                policy=iam.policy(_account_statement(args.names.account_id), *statements),
+                policy=iam.policy(account_statement(args.names.account_id), *statements),
                 tags=args.tags.component("keys"),
                 opts=child,
             )
@@ -61,7 +61,7 @@ class Keys(pulumi.ComponentResource):
         )
 
 
-def _account_statement(account_id: str) -> iam.Statement:
+def account_statement(account_id: str) -> iam.Statement:
     # Without it no IAM policy could grant use of the key and nobody could administer it:
     # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
     return {

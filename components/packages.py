@@ -33,7 +33,7 @@ class PackagesArgs:
     kms_key_arn: pulumi.Input[str]
     """KMS key that encrypts them."""
     folder: Path
-    """Folder that holds `model-server.zip` and `authorizer.zip` (see `serving/package.py`)."""
+    """Folder that holds `model-server.zip`, `authorizer.zip` and `canary.zip` (see `serving/package.py`)."""
     with_image: bool = False
     """Whether a container image is built, too, from `model-server-image.zip` in that folder."""
 
@@ -49,6 +49,7 @@ class Packages(pulumi.ComponentResource):
 
     model_server: Package
     authorizer: Package
+    canary: Package
     model_server_image: Package | None
     """Build context of the model server's image, where one is built."""
 
@@ -77,5 +78,6 @@ class Packages(pulumi.ComponentResource):
 
         self.model_server = upload("model-server")
         self.authorizer = upload("authorizer")
+        self.canary = upload("canary")
         self.model_server_image = upload("model-server-image") if args.with_image else None
         self.register_outputs({})

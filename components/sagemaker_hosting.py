@@ -99,8 +99,12 @@ def kind(hosting: Hosting) -> str:
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-scaling-update.html
     """
-    instance = "" if isinstance(hosting, Serverless) else hosting.instance
-    return hashlib.sha256(f"{hosting.mode} {instance}".encode()).hexdigest()[:4]
+    return kind_of(hosting.mode, "" if isinstance(hosting, Serverless) else hosting.instance)
+
+
+def kind_of(mode: str, instance: str) -> str:
+    """The same from the mode and the instance type alone; no type for serverless."""
+    return hashlib.sha256(f"{mode} {instance}".encode()).hexdigest()[:4]
 
 
 def beside(hosting: Hosting) -> Sequence[Container]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from environments import operations
 from environments.cluster import Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.load import Load
@@ -229,6 +230,11 @@ class Environment(Section):
     logs: Logs = Logs()
     functions: Functions = Functions()
     cluster: Cluster = Cluster()
+    alerts: operations.Alerts = operations.Alerts()
+    watch: operations.Watch = operations.Watch()
+    audit: operations.Audit | None = Field(operations.Audit(), description="Records; null means none here.")
+    costs: operations.Costs | None = Field(operations.Costs(), description="Budget; null means none.")
+    delivery: operations.Delivery | None = Field(None, description="Deploy from GitHub; null means no.")
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
     load: Load = Load()
@@ -262,6 +268,8 @@ class Environment(Section):
             raise ValueError(
                 f"tenants: {', '.join(twice)} stands there more than once; a tenant's name is unique"
             )
+        if "canary" in names:
+            raise ValueError("tenants: canary is the platform's own; choose another name")
         if self.images.registry_scanning and self.account_baseline == "existing":
             raise ValueError(
                 "images.registry_scanning: one setting of the account and region; only the stack with "

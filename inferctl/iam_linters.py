@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_BOUNDARIES = "/boundaries/"
 _POLICIES = ("aws:iam/rolePolicy:RolePolicy", "aws:iam/policy:Policy")
 
 
@@ -23,9 +24,9 @@ class Remark:
 
 
 def role_policies(export: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(name of the resource, document) of every policy that grants something to a role."""
+    """(name of the resource, document) of every policy that grants something; a boundary only limits."""
     for resource in export["deployment"].get("resources", []):
-        if resource["type"] in _POLICIES:
+        if resource["type"] in _POLICIES and resource["inputs"].get("path") != _BOUNDARIES:
             yield resource["urn"].rpartition("::")[2], json.loads(resource["inputs"]["policy"])
 
 
@@ -46,7 +47,7 @@ def star_remarks(export: Mapping[str, Any]) -> Iterator[Remark]:
 
     for name, document in role_policies(export):
         for statement in document["Statement"]:
-            if "*" not in statement["Resource"]:
+            if "*" not in statement["Resource"] or statement["Effect"] == "Deny":
                 continue
             for action in statement["Action"]:
                 known = get_action_data(*action.split(":"))

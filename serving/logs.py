@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -64,6 +65,26 @@ def request(
             "faults": int(status >= 500),
             "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": _CLOUDWATCH_METRICS},
         }
+    _write(document)
+
+
+def measured(message: str, *, model: str, values: Mapping[str, tuple[float, str]], **fields: Any) -> None:
+    """Write a line whose `values`, name -> (value, CloudWatch's unit), are metrics of `model`."""
+    metrics = [{"Name": name, "Unit": unit} for name, (_, unit) in values.items()]
+    directive = {"Namespace": NAMESPACE, "Dimensions": [["model"]], "Metrics": metrics}
+    _write(
+        {
+            "level": "INFO",
+            "message": message,
+            "model": model,
+            **fields,
+            **{name: value for name, (value, _) in values.items()},
+            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+        }
+    )
+
+
+def _write(document: dict[str, Any]) -> None:
     sys.stdout.write(orjson.dumps(document, default=str).decode() + "\n")
     sys.stdout.flush()
 

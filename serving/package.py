@@ -27,7 +27,11 @@ PYTHON_VERSION = "3.13"
 PLATFORMS = {"aws-arm64": "aarch64-manylinux_2_34", "aws-x86_64": "x86_64-manylinux_2_34"}
 TARGETS = ("local", *PLATFORMS)
 # Function -> the module of its handler.
-FUNCTIONS = {"model-server": "serving.lambda_app", "authorizer": "serving.authorizer"}
+FUNCTIONS = {
+    "model-server": "serving.lambda_app",
+    "authorizer": "serving.authorizer",
+    "canary": "serving.canary",
+}
 # The container image, and the modules that it can be started with.
 IMAGE = "model-server-image"
 IMAGE_MODULES = ("serving.http_app", "serving.router_app", "serving.live")

@@ -28,8 +28,14 @@ UNSCOPED = frozenset(
 """Actions that AWS knows no resource for (lower case)."""
 
 
+BOUNDARIES = "/boundaries/"
+"""IAM path of permissions boundaries: limits, which allow nothing. No rule lets them be attached."""
+
+
 def documents(resource: Resource) -> Iterator[tuple[Part, str]]:
     """(object, property) of each permission policy that the resource holds."""
+    if resource.type == POLICY and resource.get("path") == BOUNDARIES:
+        return
     if resource.type == ROLE:
         yield from ((part, "policy") for part in resource.parts("inlinePolicies"))
     else:

@@ -1,5 +1,6 @@
 """IAM permissions by which a role can get more than it was given."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from policies.documents import Statement
@@ -41,12 +42,13 @@ ESCALATIONS: Sequence[Sequence[str]] = (
 )
 
 
+# All of an account, or all of a kind: `arn:aws:iam::111111111111:role/*`. A path of one's own names them.
+_ALL = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:(.*:)?([^/:]*/)?\*")
+
+
 def _broad(statement: Statement) -> bool:
     """Whether it covers things that nobody has named: all, or all of a kind."""
-    return statement.on_everything() or any(
-        resource.rpartition("/")[2] == "*" or resource.rpartition(":")[2] == "*"
-        for resource in statement.resources
-    )
+    return statement.on_everything() or any(map(_ALL.fullmatch, statement.resources))
 
 
 @resource_rule(

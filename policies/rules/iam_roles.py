@@ -8,7 +8,7 @@ from pydantic import Field
 from policies.documents import Statement, judge_allows
 from policies.resources import UNKNOWN, Resource
 from policies.rule import Finding, Findings, Sample, Settings, expect, resource_rule
-from policies.rules.iam import ROLE
+from policies.rules.iam import BOUNDARIES, ROLE
 
 _GITHUB = "token.actions.githubusercontent.com"
 
@@ -85,6 +85,8 @@ def no_broad_managed_policies(resource: Resource, settings: Settings) -> Finding
             yield Finding(f"`{path}` is not known yet", undecided=True)
         elif ":iam::aws:policy/" in arn and arn.partition(":policy/")[2] not in settings["allowed"]:
             yield Finding(f"`{path}` attaches AWS's policy {arn.partition(':policy/')[2]}")
+        elif f":policy{BOUNDARIES}" in arn:
+            yield Finding(f"`{path}` attaches a permissions boundary, which is a limit and no permission")
 
 
 _PERMANENT = (

@@ -79,14 +79,26 @@ _ALARM = Sample(
     fix="set alarm_actions to the on-call topic; add the missing alarm",
     types=[ALARM, COMPOSITE_ALARM, STACK],
     settings={"requiredMetrics": list[str]},
-    good=[_ALARM],
+    good=[
+        _ALARM,
+        Sample(type=ALARM, name="api-errors-long", props={"name": "api-errors-long"}),
+        Sample(
+            type=COMPOSITE_ALARM,
+            name="api",
+            props={"alarmRule": 'ALARM("api-errors-long")', "alarmActions": _ALARM.props["alarmActions"]},
+        ),
+    ],
     bad=[
         Sample(type=ALARM, name="api-errors", props={"namespace": "AWS/ApiGateway", "metricName": "5XXError"})
     ],
 )
 def alarm_has_actions(resource: Resource, stack: Stack, settings: Settings) -> Findings:
-    """`requiredMetrics` are `namespace/metric`. An alarm for scaling acts too: its action is the policy."""
+    """`requiredMetrics` are `namespace/metric`. An alarm for scaling acts too: its action is the policy. So
+    does an alarm that a composite alarm's rule names: through that."""
     if resource.type != STACK:
+        rules = [str(composite.get("alarmRule", "")) for composite in stack.of(COMPOSITE_ALARM)]
+        if resource.type == ALARM and any(f'"{resource.get("name")}"' in rule for rule in rules):
+            return
         yield from expect(resource, "alarmActions", is_set, "set")
         yield from expect(resource, "actionsEnabled", lambda value: value is not False, "true")
         return

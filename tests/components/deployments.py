@@ -16,6 +16,13 @@ _EVERYTHING = {
     "network": {"nat": "none", "interface_endpoints": ["ecr.api", "sts"]},
     "images": {"cached_images": {"arm64": ["quay.io/a/b:1"]}, "registry_scanning": "ENHANCED"},
     "models": {"digits": {"provisioned_concurrency": 2}},
+    "costs": {"monthly_usd": 100, "parking": {}, "activate_tags": True, "stop_at_budget": True},
+    "delivery": {
+        "owner": "example",
+        "repository": "inference-platform",
+        "github_environment": "prod",
+        "connection_arn": "arn:aws:codeconnections:us-east-1:333333333333:connection/1",
+    },
 }
 
 PROGRAMS = [*loader.names(), "everything"]

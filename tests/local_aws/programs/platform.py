@@ -133,7 +133,7 @@ aws.cloudwatch.EventTarget(
     dead_letter_config={"arn": dead.arn},
     retry_policy={"maximum_retry_attempts": GENERATION, "maximum_event_age_in_seconds": 60},
 )
-aws.cloudwatch.MetricAlarm(
+dead_letters = aws.cloudwatch.MetricAlarm(
     "dead-letters",
     comparison_operator="GreaterThanThreshold",
     evaluation_periods=GENERATION,
@@ -295,3 +295,46 @@ variants = aws.sagemaker.EndpointConfiguration(
     ],
 )
 aws.sagemaker.Endpoint("fraud", endpoint_config_name=variants.name)
+
+# Watching --------------------------------------------------------------------------------------------
+aws.cloudwatch.CompositeAlarm(
+    "either",
+    alarm_name="either",
+    alarm_rule=pulumi.Output.format('ALARM("{0}")', dead_letters.name),
+    alarm_description=f"generation {GENERATION}",
+    alarm_actions=[alerts.arn],
+    tags=tags,
+)
+aws.cloudwatch.LogMetricFilter(
+    "rejects",
+    log_group_name=flow_logs.name,
+    pattern="REJECT" if FIRST else "ACCEPT",
+    metric_transformation={"namespace": "Net", "name": "Rejects", "value": "1", "default_value": "0"},
+)
+aws.scheduler.Schedule(
+    "nightly",
+    schedule_expression=f"cron(0 {GENERATION} * * ? *)",
+    schedule_expression_timezone="Europe/Berlin",
+    flexible_time_window={"mode": "OFF"},
+    target={
+        "arn": jobs.arn,
+        "role_arn": role("scheduler").arn,
+        "input": json.dumps({"generation": GENERATION}),
+    },
+)
+records = aws.s3.Bucket("records", force_destroy=True)
+aws.cloudtrail.Trail(
+    "records",
+    s3_bucket_name=records.bucket,
+    enable_log_file_validation=FIRST,
+    is_multi_region_trail=True,
+    enable_logging=FIRST,
+    event_selectors=[
+        {
+            "include_management_events": True,
+            "read_write_type": "All" if FIRST else "WriteOnly",
+            "data_resources": [{"type": "AWS::S3::Object", "values": ["arn:aws:s3:::models/"]}],
+        }
+    ],
+    tags=tags,
+)

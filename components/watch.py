@@ -1,0 +1,113 @@
+"""What there is to watch of one model, derived from its entry in the catalogue."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from components import metric
+from components.jobs_queue import queue_prefix
+from components.metric import Metric
+from components.names import Names
+from components.network_policies import NAMESPACE
+from components.sagemaker_hosting import VARIANT, kind_of
+
+# us-east-1, on demand. https://aws.amazon.com/lambda/pricing/ and https://aws.amazon.com/api-gateway/pricing/
+_LAMBDA_USD_PER_GB_S = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
+_LAMBDA_USD_PER_REQUEST = 0.20e-6
+_GATEWAY_USD_PER_REQUEST = 3.50e-6
+
+Backend = Literal["lambda", "eks", "sagemaker"]
+Mode = Literal["real-time", "async", "serverless"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the metrics of an environment come from."""
+
+    names: Names
+    stage: str
+    """Stage of the API."""
+    architecture: str = "arm64"
+    """Of the functions; what their time costs follows it."""
+    cluster_name: str | None = None
+    """Cluster that serves models; None where there is none."""
+
+    @property
+    def api_name(self) -> str:
+        return self.names.prefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelWatch:
+    """Facts about a model that say which metrics it has and what is too much."""
+
+    model: str
+    backend: Backend
+    mode: Mode | None = None
+    """How SageMaker hosts it; None on the other backends."""
+    instance: str = ""
+    """Instance type that SageMaker hosts it on; empty where there is none."""
+    gpu: bool = False
+    """Whether it runs on GPUs."""
+    p99_ms: int = 1000
+    """Objective: 99th percentile of the latency at the gateway, milliseconds."""
+    availability: float = 99.5
+    """Objective: percent of the requests answered without a 5xx over 30 days."""
+    memory_mb: int = 0
+    """Memory of its function, MiB."""
+    concurrency: int = 0
+    """Requests that its function or serverless endpoint takes at once; 0 where nothing says so."""
+    warm: int = 0
+    """Environments of its function that are kept warm."""
+    usd_per_hour: float | None = None
+    """Price of one replica's machine; None where it is not known, and the cost is then not shown."""
+    jobs: bool = False
+    """Whether it has a jobs queue with dead letters."""
+    drift: bool = False
+    """Whether a drift job measures its inputs."""
+    canary: bool = False
+    """Whether the canary asks it."""
+
+    @property
+    def synchronous(self) -> bool:
+        """Whether clients wait for its answer on the infer route."""
+        return self.mode != "async"
+
+    def function_name(self, site: Site) -> str:
+        return site.names.function(f"model-{self.model}")
+
+    def endpoint_name(self, site: Site) -> str:
+        return f"{site.names.prefix}-{self.model}-{kind_of(self.mode or '', self.instance)}"
+
+    def infer(self, site: Site, name: str) -> Metric:
+        """A metric of its infer route."""
+        return metric.route(site.api_name, site.stage, "POST", f"/v2/models/{self.model}/infer", name)
+
+    def jobs_queue(self, site: Site, name: str) -> Metric:
+        return metric.queue(queue_prefix(site.names) + self.model, name)
+
+    def dead_letters(self, site: Site, name: str) -> Metric:
+        return metric.queue(f"{site.names.prefix}-dlq-{self.model}", name)
+
+    def gpu_metrics(self, site: Site) -> Iterator[tuple[str, Metric]]:
+        """(role, metric) of utilisation and memory, in percent."""
+        if not self.gpu:
+            return
+        if self.backend == "eks" and site.cluster_name:
+            for role, name in (
+                ("utilisation", "pod_gpu_utilization"),
+                ("memory", "pod_gpu_memory_utilization"),
+            ):
+                yield role, metric.pod(site.cluster_name, NAMESPACE, f"model-{self.model}", name)
+        elif self.backend == "sagemaker":
+            for role, name in (("utilisation", "GPUUtilization"), ("memory", "GPUMemoryUtilization")):
+                yield role, metric.endpoint_instances(self.endpoint_name(site), VARIANT, name)
+
+    def cost_of_busy_ms(self, site: Site) -> float:
+        """USD of a millisecond of its function."""
+        return self.memory_mb / 1024 * _LAMBDA_USD_PER_GB_S[site.architecture] / 1000
+
+    @property
+    def cost_of_request(self) -> float:
+        """USD that a request costs whatever it takes: the gateway, and Lambda's fee."""
+        return _GATEWAY_USD_PER_REQUEST + (_LAMBDA_USD_PER_REQUEST if self.backend == "lambda" else 0)

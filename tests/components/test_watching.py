@@ -1,0 +1,240 @@
+"""What is watched of each kind of model, and what a schedule, a boundary and a trust really say."""
+
+import json
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from components import deploy_permissions as permissions
+from components.alarms import FAST, model_alarms
+from components.dashboards import model_dashboard
+from components.parking import WorkingHours, endpoint_instances, node_group, provisioned_concurrency
+from components.watch import ModelWatch, Site
+from environments.operations import Parking, watched
+from environments.schema import Environment
+from serving.canary import difference
+from tests.components.conftest import Deployed
+from tests.components.platform_args import ACCOUNT, NAMES
+from tests.components.recorded import Recorded
+
+SITE = Site(names=NAMES, stage="live", cluster_name="cluster")
+BERLIN = ZoneInfo("Europe/Berlin")
+HOURS = WorkingHours(timezone="Europe/Berlin", wake="07:00", park="20:00")
+
+
+def roles(watch: ModelWatch) -> set[str]:
+    return {alarm.role.removeprefix(f"{watch.model}-") for alarm in model_alarms(SITE, watch)}
+
+
+OBJECTIVES = {"burn-fast-long", "burn-fast-short", "burn-slow-long", "burn-slow-short", "p99"}
+
+
+@pytest.mark.parametrize(
+    ("watch", "wanted"),
+    [
+        (ModelWatch(model="m", backend="lambda"), OBJECTIVES | {"throttles"}),
+        (ModelWatch(model="m", backend="eks", gpu=True), OBJECTIVES | {"gpu-idle", "gpu-memory"}),
+        (ModelWatch(model="m", backend="sagemaker", mode="serverless"), OBJECTIVES),
+        (
+            ModelWatch(
+                model="m", backend="sagemaker", mode="async", instance="ml.g5.xlarge", gpu=True, jobs=True
+            ),
+            {"gpu-idle", "gpu-memory", "queue-age", "dead-letters"},
+        ),
+        (
+            ModelWatch(model="m", backend="lambda", drift=True, canary=True),
+            OBJECTIVES | {"throttles", "drift", "canary"},
+        ),
+    ],
+)
+def test_a_model_has_the_alarms_of_what_it_is(watch: ModelWatch, wanted: set[str]) -> None:
+    assert roles(watch) == wanted
+    assert json.loads(model_dashboard(SITE, watch))["widgets"]
+
+
+def test_objectives_set_the_thresholds() -> None:
+    watch = ModelWatch(model="m", backend="lambda", p99_ms=300, availability=99.9)
+    found = {alarm.role: alarm for alarm in model_alarms(SITE, watch)}
+    assert found["m-burn-fast-long"].threshold == pytest.approx(FAST * 0.001)
+    assert found["m-burn-slow-long"].threshold == pytest.approx(0.006)
+    assert (found["m-p99"].threshold, found["m-p99"].stat) == (300, "p99")
+    loose = ModelWatch(model="m", backend="lambda", availability=90)
+    assert all(a.threshold <= 0.99 for a in model_alarms(SITE, loose) if a.metric.name == "5XXError")
+
+
+def test_an_endpoint_is_watched_by_the_name_that_it_has(deployment_of: Deployed) -> None:
+    from tests.components import sagemaker_programs
+
+    made = deployment_of("sagemaker")
+    endpoints = {each.inputs["name"] for each in made.all("aws:sagemaker/endpoint:Endpoint")}
+    for model, hosting in sagemaker_programs.HOSTINGS.items():
+        watch = ModelWatch(
+            model=model, backend="sagemaker", mode=hosting.mode, instance=getattr(hosting, "instance", "")
+        )
+        assert watch.endpoint_name(SITE) in endpoints
+
+
+def test_a_pod_is_watched_by_the_name_of_its_deployment(deployment_of: Deployed) -> None:
+    made = deployment_of("gpu")
+    names = {
+        (each.inputs["metadata"]["namespace"], each.inputs["metadata"]["name"])
+        for each in made.all("kubernetes:apps/v1:Deployment")
+    }
+    models = [name.removeprefix("model-") for _, name in names if name.startswith("model-")]
+    assert models
+    for model in models:
+        for _, found in ModelWatch(model=model, backend="eks", gpu=True).gpu_metrics(SITE):
+            assert (found.dimensions["Namespace"], found.dimensions["PodName"]) in names
+
+
+def test_facts_come_from_the_entry() -> None:
+    entry = Environment.model_fields["models"]
+    assert entry
+    from environments.catalogue import LambdaModel, Slo
+
+    model = LambdaModel(backend="lambda", version="v1", slo=Slo(p99_ms=250), provisioned_concurrency=2)
+    facts = ModelWatch(model="m", **watched(model, canary=True))
+    assert (facts.p99_ms, facts.warm, facts.concurrency, facts.gpu) == (250, 2, 10, False)
+
+
+def occurrences(expression: str, start: datetime, days: int) -> list[datetime]:
+    """When a `cron(minute hour ? * MON-FRI *)` fires in the time zone of `start`."""
+    minute, hour, _, _, week, _ = expression.removeprefix("cron(").removesuffix(")").split()
+    assert week == "MON-FRI"
+    found = []
+    for day in range(days):
+        at = (start + timedelta(days=day)).replace(hour=int(hour), minute=int(minute))
+        if at.weekday() < 5:
+            found.append(at)
+    return found
+
+
+@pytest.mark.parametrize(
+    "start", [datetime(2026, 3, 27, tzinfo=BERLIN), datetime(2026, 10, 23, tzinfo=BERLIN)]
+)
+def test_capacity_follows_the_clock_over_weekends_and_summer_time(start: datetime) -> None:
+    """Both weeks hold a change of the clocks: what is 07:00 here moves by an hour in UTC."""
+    wakes = occurrences(HOURS.expression(HOURS.wake), start, 10)
+    parks = occurrences(HOURS.expression(HOURS.park), start, 10)
+    assert len({at.astimezone(ZoneInfo("UTC")).hour for at in wakes}) == 2
+    up, moment = False, start
+    while moment < start + timedelta(days=10):
+        up = (up or moment in wakes) and moment not in parks
+        assert up == HOURS.awake(moment), moment
+        moment += timedelta(minutes=30)
+
+
+def test_hours_that_end_before_they_begin_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"wake 20:00 must be before park 07:00"):
+        Parking(wake="20:00", park="07:00")
+
+
+@pytest.mark.parametrize(
+    "capacity",
+    [
+        provisioned_concurrency(NAMES, "inference-platform-dev-model-digits", "live", 2),
+        endpoint_instances(NAMES, "inference-platform-dev-fraud", "main", least=1, most=4, floor=1),
+        node_group(NAMES, "cluster", "system", least=2, desired=2, most=4),
+    ],
+)
+def test_parking_calls_apis_that_are_there_and_allowed(capacity: object) -> None:
+    import boto3
+    from botocore import xform_name
+
+    from components.parking import Capacity
+
+    assert isinstance(capacity, Capacity)
+    names = {"applicationautoscaling": "application-autoscaling"}
+    for call in (capacity.park, capacity.wake):
+        service, operation = call.api.split(":")
+        client = boto3.client(names.get(service, service), region_name="us-east-1")
+        known = client.meta.method_to_api_mapping[xform_name(operation[0].upper() + operation[1:])]
+        shape = client.meta.service_model.operation_model(known).input_shape
+        assert set(shape.required_members) <= set(json.loads(call.input)) or service == "eks"
+        action = f"{names.get(service, service)}:{known}"
+        assert action in capacity.statement["Action"]
+
+
+def test_a_deploy_policy_fits_and_stays_on_the_platform() -> None:
+    for group in permissions.POLICIES:
+        statements = permissions.changes(NAMES, group)
+        assert len(json.dumps(statements).replace(" ", "")) < 6144
+        for statement in statements:
+            if statement["Resource"] != ["*"]:
+                assert all(ACCOUNT in arn or ":::" in arn or "::/" in arn for arn in statement["Resource"])
+        assert {a for s in permissions.reads(NAMES, group) for a in s["Action"]} <= {
+            a for s in statements for a in s["Action"]
+        }
+
+
+def test_a_plan_changes_nothing() -> None:
+    verbs = ("Get", "List", "Describe", "BatchGet", "View", "Validate", "GET")
+    for group in permissions.POLICIES:
+        for statement in permissions.reads(NAMES, group):
+            assert [a for a in statement["Action"] if not a.split(":")[1].startswith(verbs)] == []
+
+
+def test_the_deploy_role_makes_no_role_outside_of_the_boundary() -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundaries/b"
+    for statement in permissions.identity_changes(NAMES, boundary):
+        for action in statement["Action"]:
+            if action in ("iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy"):
+                assert statement["Condition"] == {"ArnEquals": {"iam:PermissionsBoundary": boundary}}
+    own = f"arn:aws:iam::{ACCOUNT}:role{permissions.delivery_path(NAMES)}deploy"
+    denied = [s for s in permissions.boundary(NAMES, boundary) if s["Effect"] == "Deny"]
+    assert any(fnmatchcase(own, arn) for s in denied if s["Action"] == ["iam:*"] for arn in s["Resource"])
+    managed = permissions.identity_changes(NAMES, boundary)
+    assert not any(fnmatchcase(own, arn) for s in managed for arn in s["Resource"])
+
+
+def test_trust_is_for_one_repository_environment_and_branch(deployment_of: Deployed) -> None:
+    made = deployment_of("prod")
+    trusts = {
+        role.name: json.loads(role.inputs["assumeRolePolicy"])["Statement"][0]["Condition"]
+        for role in made.all("aws:iam/role:Role")
+        if "WebIdentity" in role.inputs["assumeRolePolicy"]
+    }
+    issuer = "token.actions.githubusercontent.com"
+    assert trusts["delivery-deploy"]["StringEquals"] == {f"{issuer}:aud": "sts.amazonaws.com"}
+    assert trusts["delivery-deploy"]["StringLike"] == {
+        f"{issuer}:sub": ["repo:example/inference-platform:environment:prod:ref:refs/heads/main"]
+    }
+
+
+def test_every_role_that_is_deployed_is_within_the_boundary(deployment_of: Deployed) -> None:
+    made = deployment_of("prod")
+    bounded(made)
+
+
+def bounded(made: Recorded) -> None:
+    found = 0
+    for role in made.all("aws:iam/role:Role"):
+        if role.name != "delivery-plan":
+            assert role.inputs["permissionsBoundary"].endswith(
+                ":policy/boundaries/inference-platform-prod-boundary"
+            )
+            found += 1
+        if not role.name.startswith("delivery-"):
+            assert role.inputs["path"] == "/inference-platform/prod/"
+    assert found >= 10
+
+
+EXPECTED = [{"name": "p", "data": [0.5, 0.25]}, {"name": "label", "data": ["a"]}]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([{"name": "p", "data": [[0.5], [0.2500001]]}, {"name": "label", "data": ["a"]}], ""),
+        ([{"name": "p", "data": [0.5, 0.3]}, {"name": "label", "data": ["a"]}], "'p' differs"),
+        ([{"name": "p", "data": [0.5, 0.25]}, {"name": "label", "data": ["b"]}], "'label' differs"),
+        ([{"name": "p", "data": [0.5]}, {"name": "label", "data": ["a"]}], "'p' has 1 values"),
+        ([{"name": "label", "data": ["a"]}], "'p' is missing"),
+    ],
+)
+def test_the_canary_sees_what_is_wrong(given: list[dict[str, object]], says: str) -> None:
+    found = difference(EXPECTED, given, absolute=1e-5, relative=0)
+    assert says in found
+    assert bool(says) == bool(found)
