@@ -24,8 +24,6 @@ from local_aws.workloads import Report, Workload, Workloads
 from serving.manifest import FILE_NAME as MANIFEST
 
 _NAMESPACE = "inference"
-_ENTRY_POINT = ("python", "-m", "serving.http_app")
-"""Of the model server's image; SageMaker starts it with the argument `serve`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +141,7 @@ class _Planned:
             given = {**container["environment"], "MODEL_DIR": str(self._fetched(model, version, revision))}
             yield Workload(
                 name=f"endpoint-{model}",
-                command=[*_ENTRY_POINT, "serve"],
+                command=[*_entry_point(), "serve"],  # the argument that SageMaker gives
                 environment=self._surroundings(f"endpoint-{model}", given, port),
                 port=port,
                 ready_path="/ping",
@@ -204,3 +202,12 @@ def _version(container: Mapping[str, Any]) -> str:
     if found is None:
         raise ValueError(f"{uri} is no version's folder in the model store")
     return found[1]
+
+
+def _entry_point() -> list[str]:
+    """Of the model server's image, as its Dockerfile states it."""
+    text = (ROOT / "serving/Dockerfile").read_text(encoding="utf-8")
+    found = re.search(r"^ENTRYPOINT (\[.*\])$", text, re.MULTILINE)
+    if found is None:
+        raise ValueError("serving/Dockerfile states no ENTRYPOINT as a JSON list")
+    return [str(part) for part in json.loads(found[1])]

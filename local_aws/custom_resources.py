@@ -42,9 +42,9 @@ def _root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         "metadata": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
     }
     properties.pop("status", None)
-    return _strict(
-        {**schema, "properties": properties, "required": ["apiVersion", "kind", "metadata", "spec"]}
-    )
+    required = ["apiVersion", "kind", "metadata", "spec"]
+    strict: Mapping[str, Any] = _strict({**schema, "properties": properties, "required": required})
+    return strict
 
 
 def _strict(schema: Any) -> Any:
