@@ -1,6 +1,6 @@
 """The comment that a reviewer gets: docs/examples/ has one, made by the real engine.
 
-`REFRESH_EXAMPLES=1 pytest tests/integration/test_pull_request_report.py` writes it anew.
+`make examples` writes it anew.
 """
 
 import json
@@ -67,13 +67,13 @@ def test_a_p5_node_pool_in_dev_is_refused_with_reason_cost_and_fix(reports: Path
     assert "$40,217.52 training/training-gpu: take p5.48xlarge out of the pool" in comment
     assert "the cap is $500.00" in comment
     assert "`gpu-instance-allow-list` | `training-gpu`" in comment
-    assert comment == EXAMPLE.read_text(), "run it with REFRESH_EXAMPLES=1, review and commit"
+    assert comment == EXAMPLE.read_text(), "run `make examples`, review and commit"
 
     verdict = json.loads((reports / "dev.json").read_text())
     assert verdict["verdict"] == "refused"
     refused = {finding["rule"] for finding in verdict["violations"]}
     assert {"estimated-monthly-cost-cap", "gpu-instance-allow-list"} <= refused
-    assert verdict["cost"]["change_usd"]["load"] == pytest.approx(40_217.52, abs=0.01)
+    assert verdict["cost"]["components"]["training"]["load_usd"] == pytest.approx(40_217.52, abs=0.01)
 
     sarif = json.loads((reports / "dev.sarif").read_text())["runs"][0]
     known = {rule["id"] for rule in sarif["tool"]["driver"]["rules"]}
