@@ -18,17 +18,19 @@ def as_markdown(plan: Judged) -> str:
         _summary(plan),
         *_refusals(plan.refusals),
         *_folded(_cost_title(plan), _cost(plan)),
-        *_folded(f"{len(plan.advisories)} advisories", _advisories(plan.advisories)),
+        *_folded(_counted(len(plan.advisories), "advisory", "advisories"), _advisories(plan.advisories)),
         *_folded(_changes_title(plan), _changes(plan)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
 def _summary(plan: Judged) -> str:
     refused = {finding.rule for finding in plan.refusals}
-    policies = (
-        f"**{len(refused)} rule{'s' if len(refused) > 1 else ''} refused it**" if refused else "no refusal"
-    )
+    policies = f"**{_counted(len(refused), 'rule', 'rules')} refused it**" if refused else "no refusal"
     change = f" ({usd(plan.change.load, sign=True)} against the baseline)" if plan.change else ""
     cap = f", cap {usd(plan.cap)}" if plan.cap is not None else ""
     cost = f"**{bound(plan.cost)}{usd(plan.cost.total.load)}** a month at load{change}{cap}"
