@@ -10,15 +10,24 @@ import uvloop
 
 @dataclass
 class Measured:
-    """Latencies in milliseconds of one server at one concurrency, and the seconds that they took together."""
+    """Latencies in milliseconds of one server at one concurrency, and the seconds that they took together.
+
+    `cpu_s`: of the server's own processes, which says the same on a busy machine as on an idle one.
+    """
 
     latencies: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_s: float = 0.0
 
     @property
     def rate(self) -> float:
         """Requests a second."""
         return len(self.latencies) / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of a processor for one request."""
+        return self.cpu_s * 1e3 / len(self.latencies)
 
     def percentile(self, share: float) -> float:
         return float(np.percentile(self.latencies, share))

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,14 +50,36 @@ def install(folder: Path) -> dict[str, str]:
     return failed
 
 
+@dataclass(frozen=True)
+class Started:
+    """A server that runs: where it listens, and the group of its processes."""
+
+    port: int
+    group: int
+
+    def cpu_s(self) -> float:
+        """Seconds of a processor that its processes have taken so far (Linux)."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            if int(fields[2]) == self.group:
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running(commands: dict[str, list[str | Path]], model: Path, request: bytes) -> Iterator[dict[str, int]]:
-    """Start a server for each command and wait until it answers: name -> port."""
+def running(
+    commands: dict[str, list[str | Path]], model: Path, request: bytes
+) -> Iterator[dict[str, Started]]:
+    """Start a server for each command and wait until it answers."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-serving-"))
-        ports = {}
+        started: dict[str, Started] = {}
         for name, command in commands.items():
-            ports[name] = _free_port()
+            port = _free_port()
             log = stack.enter_context(Path(folder, f"{name}.log").open("wb"))
             process = subprocess.Popen(
                 command,
@@ -64,7 +87,7 @@ def running(commands: dict[str, list[str | Path]], model: Path, request: bytes) 
                 env={
                     "PATH": os.environ["PATH"],
                     "HOME": folder,
-                    "PORT": str(ports[name]),
+                    "PORT": str(port),
                     "MODEL": str(model / "model.onnx"),
                     "MODEL_DIR": str(model),
                     "OMP_NUM_THREADS": "1",
@@ -75,8 +98,9 @@ def running(commands: dict[str, list[str | Path]], model: Path, request: bytes) 
                 start_new_session=True,
             )
             stack.callback(_end, process)
-            _wait(name, process, ports[name], request, Path(folder, f"{name}.log"))
-        yield ports
+            started[name] = Started(port, process.pid)
+            _wait(name, process, port, request, Path(folder, f"{name}.log"))
+        yield started
 
 
 def _free_port() -> int:
