@@ -54,7 +54,7 @@ class Graph:
             name = _name(resource["urn"])
             if resource["type"].startswith(PREFIX) and (box := box_of(resource["type"], name)):
                 found.setdefault(box, []).append(name.removeprefix("model-"))
-        return found
+        return {box: sorted(names) for box, names in found.items()}
 
     @cached_property
     def links(self) -> frozenset[tuple[str, str]]:
