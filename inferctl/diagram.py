@@ -13,8 +13,8 @@ from inferctl.site_diagram import alignments, deployment
 HEADER = """---
 config:
   architecture:
-    iconSize: 80
-    fontSize: 13
+    iconSize: 84
+    fontSize: 12.5
     padding: 40
     idealEdgeLengthMultiplier: 2.5
     randomize: false

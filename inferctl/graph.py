@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from inferctl.boxes import BOX_OF, BOXES, FLOWS, PARTS, PATH, Flow
+from inferctl.boxes import BOX_OF, BOXES, PARTS
+from inferctl.flows import FLOWS, PATH, Flow
 
 PREFIX = "inference-platform:"
 

@@ -9,6 +9,7 @@ from inferctl.graph import Graph
 # AWS service (the module of its resource types) -> (icon, title, type that is counted, what one is called).
 SERVICES: Mapping[str, tuple[str, str, str, str]] = {
     "apigateway": ("logos:aws-api-gateway", "API Gateway", "restApi:RestApi", "API"),
+    "apigatewayv2": ("logos:aws-api-gateway", "VPC link", "vpcLink:VpcLink", "link"),
     "wafv2": ("logos:aws-waf", "WAF", "webAcl:WebAcl", "web ACL"),
     "cognito": ("logos:aws-cognito", "Cognito", "userPool:UserPool", "user pool"),
     "lambda": ("logos:aws-lambda", "Lambda", "function:Function", "function"),
