@@ -24,19 +24,6 @@ class Box:
     """Whether the title goes on with the names of its components (`model-digits`: digits)."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """A step of a request from one box to another."""
-
-    source: str
-    target: str
-    stage: int
-    """Flows of a lower stage come first; what is drawn is numbered anew."""
-    label: str
-    given: bool = False
-    """Whether it is there by nature: others need a dependency between the boxes in the resource graph."""
-
-
 GROUPS: Mapping[str, tuple[str, str]] = {
     "edge": ("cloud", "Edge"),
     "models": ("server", "Models"),
@@ -148,13 +135,29 @@ BOXES: Mapping[str, Box] = {
         row=1,
         about="Bucket of model versions with their manifests, and of the functions' packages.",
     ),
+    "delivery": Box(
+        title="Delivery",
+        icon="logos:aws-step-functions",
+        group="data",
+        column=7,
+        row=0,
+        about="Takes a new version through its checks and a canary, and rolls it back where it fails.",
+    ),
+    "capture": Box(
+        title="Captured requests",
+        icon="logos:aws-kinesis",
+        group="data",
+        column=7,
+        row=3,
+        about="A sample of requests and answers, and the job that looks for drift in them.",
+    ),
     "data": Box(
         title="Job data",
         icon="logos:aws-s3",
         group="data",
         column=7,
         row=4,
-        about="Bucket of job inputs and outputs.",
+        about="Bucket of job inputs and outputs, and the tables that query them.",
     ),
     "keys": Box(
         title="Keys",
@@ -173,12 +176,12 @@ BOXES: Mapping[str, Box] = {
         about="VPC with its subnets, gateways, endpoints and flow log.",
     ),
     "images": Box(
-        title="Images",
+        title="Images, builds",
         icon="logos:docker-icon",
         group="base",
         column=3,
         row=5,
-        about="Repositories of container images, and a cache of public ones.",
+        about="Repositories of container images with their builds, and a cache of public ones.",
     ),
     "logs": Box(
         title="Access logs",
@@ -196,24 +199,42 @@ BOXES: Mapping[str, Box] = {
         row=5,
         about="EKS with Karpenter, which starts GPU nodes, and KEDA, which scales models.",
     ),
+    "watch": Box(
+        title="Alarms",
+        icon="logos:aws-cloudwatch",
+        group="base",
+        column=6,
+        row=5,
+        about="Alarms, dashboards, canaries and budgets, and the topic that tells of them.",
+    ),
     "account": Box(
-        title="Account",
+        title="Account, audit",
         icon="logos:aws-config",
         group="base",
         column=7,
         row=5,
-        about="What exists once in an account and region.",
+        about="What exists once in an account and region, the audit trail and threat detection.",
     ),
 }
 
 BOX_OF: Mapping[str, str] = {
     "account_baseline:AccountBaseline": "account",
+    "alert_topic:AlertTopic": "watch",
+    "analytics:Analytics": "data",
+    "audit:Audit": "account",
     "build_project:BuildProject": "images",
+    "canary:Canary": "watch",
+    "capture:CaptureStream": "capture",
     "charts:Charts": "cluster",
     "cluster:Cluster": "cluster",
     "cluster_addons:ClusterAddons": "cluster",
     "cluster_entry:ClusterEntry": "entry",
+    "config_rules:ConfigRules": "account",
+    "cost_guard:CostGuard": "watch",
     "custom_domain:CustomDomain": "domain",
+    "delivery:Delivery": "delivery",
+    "drift:DriftMonitor": "capture",
+    "event_alerts:EventAlerts": "watch",
     "function:Function gateway-authorizer": "authorizer",
     "gateway:Gateway": "gateway",
     "gpu_backend:GpuBackend": "gpu_models",
@@ -221,6 +242,7 @@ BOX_OF: Mapping[str, str] = {
     "identity:Identity": "identity",
     "images:Images": "images",
     "job_topics:JobTopics": "jobs",
+    "jobs:Jobs": "jobs",
     "jobs_queue:JobsQueue": "jobs",
     "karpenter:Karpenter": "cluster",
     "keys:Keys": "keys",
@@ -228,22 +250,28 @@ BOX_OF: Mapping[str, str] = {
     "network:Network": "network",
     "network_policies:ModelNamespace": "cluster",
     "node_pools:NodePools": "cluster",
+    "observability:Observability": "watch",
     "packages:Packages": "models",
     "router:Router": "router",
+    "runner:Runner": "images",
     "sagemaker_backend:SageMakerBackend": "sagemaker",
     "storage:SecureBucket storage-data": "data",
     "storage:SecureBucket storage-logs": "logs",
     "storage:SecureBucket storage-models": "models",
     "storage:Storage": "models",
+    "threat_detection:ThreatDetection": "account",
     "web_acl:WebAcl": "web_acl",
 }
 """Component type, or type and name where the name decides -> its box."""
 
 PARTS = frozenset(
     {
+        "audit_bucket:AuditBucket",
+        "delivery_access:DeliveryAccess",
         "endpoints:Endpoints",
         "function:Function",
         "image_cache:ImageCache",
+        "jobs_table:JobsTable",
         "models:Models",
         "node_group:NodeGroup",
         "node_role:NodeRole",
@@ -256,23 +284,3 @@ PARTS = frozenset(
     }
 )
 """Building blocks: they belong to the box of the component that uses them."""
-
-PATH = ("client", "domain", "web_acl", "gateway")
-"""The way in; a part that an environment lacks is passed over."""
-
-FLOWS = (
-    Flow(source="gateway", target="authorizer", stage=1, label="who is it?"),
-    Flow(source="authorizer", target="identity", stage=1, label="keys"),
-    *(
-        Flow(source="gateway", target=target, stage=2, label="ask")
-        for target in ("functions", "entry", "sagemaker", "jobs")
-    ),
-    Flow(source="gateway", target="router", stage=2, label="ask"),
-    Flow(source="entry", target="router", stage=2, label="ask", given=True),
-    Flow(source="router", target="gpu_models", stage=2, label="ask", given=True),
-    *(
-        Flow(source=source, target="models", stage=3, label="first use: load")
-        for source in ("functions", "gpu_models", "sagemaker")
-    ),
-    Flow(source="jobs", target="data", stage=3, label="inputs, outputs"),
-)

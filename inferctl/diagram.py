@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inferctl.boxes import BOXES, GROUPS
-from inferctl.graph import Graph
+from inferctl.graph import Graph, path_lines
 from inferctl.request_diagram import request
 from inferctl.site_diagram import alignments, deployment
 
@@ -13,8 +13,8 @@ from inferctl.site_diagram import alignments, deployment
 HEADER = """---
 config:
   architecture:
-    iconSize: 80
-    fontSize: 13
+    iconSize: 84
+    fontSize: 12.5
     padding: 40
     idealEdgeLengthMultiplier: 2.5
     randomize: false
@@ -37,8 +37,7 @@ def texts(env: str, export: Mapping[str, Any]) -> dict[str, str]:
 def system(env: str, graph: Graph) -> str:
     """The parts of the platform, and the way of a request through them."""
     shown = ["client", *graph.boxes]
-    path = " to ".join(BOXES[flow.target].title for flow, _ in graph.flows)
-    lines = [HEADER, f"  accTitle: {env}: the platform", f"  accDescr: A request goes from clients to {path}"]
+    lines = [HEADER, f"  accTitle: {env}: the platform", f"  accDescr: {'; '.join(path_lines(graph))}"]
     used = {BOXES[box].group for box in shown}
     lines += [
         f'  group {name}_group({icon})["{title}"]' for name, (icon, title) in GROUPS.items() if name in used

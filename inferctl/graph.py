@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from inferctl.boxes import BOX_OF, BOXES, FLOWS, PARTS, PATH, Flow
+from inferctl.boxes import BOX_OF, BOXES, PARTS
+from inferctl.flows import FLOWS, PATH, Flow
 
 PREFIX = "inference-platform:"
 
@@ -54,7 +55,7 @@ class Graph:
             name = _name(resource["urn"])
             if resource["type"].startswith(PREFIX) and (box := box_of(resource["type"], name)):
                 found.setdefault(box, []).append(name.removeprefix("model-"))
-        return found
+        return {box: sorted(names) for box, names in found.items()}
 
     @cached_property
     def links(self) -> frozenset[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 
-from inferctl.boxes import PATH
+from inferctl.flows import PATH
 from inferctl.graph import Graph
 
 TITLES = {

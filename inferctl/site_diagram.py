@@ -9,6 +9,7 @@ from inferctl.graph import Graph
 # AWS service (the module of its resource types) -> (icon, title, type that is counted, what one is called).
 SERVICES: Mapping[str, tuple[str, str, str, str]] = {
     "apigateway": ("logos:aws-api-gateway", "API Gateway", "restApi:RestApi", "API"),
+    "apigatewayv2": ("logos:aws-api-gateway", "VPC link", "vpcLink:VpcLink", "link"),
     "wafv2": ("logos:aws-waf", "WAF", "webAcl:WebAcl", "web ACL"),
     "cognito": ("logos:aws-cognito", "Cognito", "userPool:UserPool", "user pool"),
     "lambda": ("logos:aws-lambda", "Lambda", "function:Function", "function"),
@@ -41,7 +42,7 @@ SERVICES: Mapping[str, tuple[str, str, str, str]] = {
 }
 
 # Settings and connections that no picture needs; the network is drawn by itself.
-UNDRAWN = frozenset({"appautoscaling", "ebs", "ec2", "iam", "lb"})
+UNDRAWN = frozenset({"appautoscaling", "autoscaling", "ebs", "ec2", "iam", "lb", "vpc"})
 COLUMNS = 4
 """Services side by side."""
 
@@ -61,8 +62,8 @@ def deployment(env: str, graph: Graph) -> list[str]:
     first_row = 1 + max((row for _, row in places.values()), default=-1)
     lines.append('  group services(cloud)["Services of the region"] in account')
     for number, (name, icon, title) in enumerate(_services(graph)):
-        lines.append(f'  service {name}({icon})["{title}"] in services')
-        places[name] = (1 + number % COLUMNS, first_row + number // COLUMNS)
+        lines.append(f'  service aws_{name}({icon})["{title}"] in services')
+        places[f"aws_{name}"] = (1 + number % COLUMNS, first_row + number // COLUMNS)
     return lines + alignments(places)
 
 

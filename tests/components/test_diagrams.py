@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from inferctl import diagram
-from inferctl.boxes import BOX_OF, BOXES, FLOWS, GROUPS, PARTS
+from inferctl.boxes import BOX_OF, BOXES, GROUPS, PARTS
+from inferctl.flows import FLOWS
 from inferctl.graph import PREFIX, Graph, box_of, path_lines
 from tests.components.conftest import Deployed
 from tests.components.deployments import DEPLOYMENTS
@@ -62,7 +63,10 @@ def test_the_tables_agree_with_each_other() -> None:
 
 def test_a_request_goes_the_whole_way(deployments: dict[str, Recorded]) -> None:
     graph = Graph.of(exported(deployments["everything"]))
-    assert path_lines(graph) == ["Clients -> Domain -> Web ACL -> API -> CPU: digits -> Model store"]
+    lines = path_lines(graph)
+    assert lines[0] == "Clients -> Domain -> Web ACL -> API -> CPU: digits -> Model store"
+    assert any(" -> Private link -> Router -> GPU: " in line for line in lines)
+    assert any(" -> API -> SageMaker: " in line for line in lines)
     numbers = {(flow.source, flow.target): number for flow, number in graph.flows}
     assert numbers["client", "domain"] == 1
     assert numbers["gateway", "functions"] == 5
