@@ -32,6 +32,9 @@ LEVELS = {
     "kms-key-count-cap": {"enforcementLevel": "advisory", "maxKeys": 5},
 }
 
+CAP = {"enforcementLevel": "mandatory", "maxUsd": 500.0}
+"""Below what the load that the stack exports costs: 200 million requests through the API are $700."""
+
 
 def test_a_plan_is_refused_with_each_rule_its_reason_and_its_fix(judge: Any) -> None:
     """What is undecided hides nothing, an advisory refuses nothing, what no config sets is as in prod."""
@@ -45,11 +48,14 @@ aws.kms.Key("key")
 aws.cloudwatch.LogGroup("logs", retention_in_days=14)
 aws.lambda_.Permission("caller", function="f", action="lambda:InvokeFunction", principal="s3.amazonaws.com")
 aws.lambda_.Permission("unknown", function="f", action="lambda:InvokeFunction", principal=later)
+aws.apigateway.RestApi("api")
+pulumi.export("load", {"models": {"digits": {"requests": 200_000_000}}})
 """,
-        {**LEVELS, "kms-rotation": "mandatory"},
+        {**LEVELS, "kms-rotation": "mandatory", "estimated-monthly-cost-cap": CAP},
     )
     assert verdict.refused
     assert verdict.violations() == [
+        ("estimated-monthly-cost-cap", "trial-dev"),
         ("kms-rotation", "key"),
         ("lambda-permission-scoped", "caller"),
         ("log-retention-bounded", "logs"),
@@ -72,6 +78,8 @@ aws.lambda_.Permission("unknown", function="f", action="lambda:InvokeFunction", 
     assert what == "caller: `principal` s3.amazonaws.com has neither `sourceArn` nor `sourceAccount`"
     assert why.startswith("why: A service principal without a source")
     assert fix.startswith("fix: name the principal")
+    (cost,) = verdict.messages("estimated-monthly-cost-cap")
+    assert "the cap is $500.00" in cost and "- $700.00 api" in cost
     assert any("`retentionInDays` is 14; it must be 90 to 400 days" in message for message in said)
 
 
