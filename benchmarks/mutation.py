@@ -3,7 +3,7 @@
     .venv/bin/uv run --no-sync --with cosmic-ray==8.7.0 python -m benchmarks.mutation
 
 cosmic-ray, which the project does not otherwise need, makes the mutants; each is tried in a fork of one
-process that has everything but the rules and their tests imported, so that 600 take minutes. Left out are
+process that has collected the tests, on those of its own rules, so that 600 take minutes. Left out are
 mutants of a rule's documented examples (they are data, pinned by `docs/RULES.md`), of annotations, and those
 that do not even import, which any test would kill. Survivors are listed, to be answered by a test or by a
 simpler rule.
@@ -12,9 +12,7 @@ simpler rule.
 import argparse
 import ast
 import contextlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
+import dataclasses
 import io
 import os
 import random
@@ -27,13 +25,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from pathlib import Path
-from types import CodeType
 from typing import Any, Literal
 
 import pytest
 
+from policies import settings
+from policies.rules import RULES, SUBJECTS
+
 ROOT = Path(__file__).resolve().parents[1]
-RULES = ROOT / "policies" / "rules"
+RULE_FILES = ROOT / "policies" / "rules"
 TESTS = (
     "test_rule_cases.py",
     "test_rules.py",
@@ -66,7 +66,7 @@ class Mutant:
         return f"policies.rules.{self.module}"
 
     def change(self) -> str:
-        before = (RULES / f"{self.module}.py").read_text(encoding="utf-8").splitlines()
+        before = (RULE_FILES / f"{self.module}.py").read_text(encoding="utf-8").splitlines()
         changed = unified_diff(before, self.text.splitlines(), lineterm="", n=0)
         return "\n".join(f"    {line}" for line in changed if line[:2] not in ("--", "++", "@@"))
 
@@ -109,76 +109,79 @@ def _left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [((each.lineno, each.col_offset), (each.end_lineno, each.end_col_offset)) for each in places]
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Gives the mutated text in the place of one module's own."""
+class Trial:
+    """A pytest plug-in: once the tests are collected, every mutant is tried on them, in a fork of its own."""
 
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
+    def __init__(self, mutants: Sequence[Mutant], sample: int) -> None:
+        self._mutants, self._sample = mutants, sample
+        self.fates: Counter[Fate] = Counter()
 
-    def find_spec(
-        self, fullname: str, path: Any, target: Any = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._mutant.name:
-            return None
-        file = str(RULES / f"{self._mutant.module}.py")
-        return importlib.util.spec_from_file_location(
-            fullname, file, loader=_Loader(fullname, file, self._mutant.text)
-        )
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, fullname: str, path: str, text: str) -> None:
-        super().__init__(fullname, path)
-        self._text = text
-
-    def get_code(self, fullname: str) -> CodeType:
-        with warnings.catch_warnings(action="ignore"):
-            return compile(self._text, self.path, "exec")
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        if not passes(session, session.items):
+            sys.exit("the tests fail without any mutant")
+        for mutant in self._mutants:
+            if self.fates["killed"] + self.fates["survived"] >= self._sample:
+                break
+            fate = tried(mutant, session)
+            self.fates[fate] += 1
+            if fate == "survived":
+                where = f"{mutant.module}.py:{mutant.line} {mutant.operator}"
+                print(f"survived: {where}\n{mutant.change()}", file=sys.__stdout__, flush=True)
+        return True
 
 
-def tried(mutant: Mutant) -> Fate:
+def tried(mutant: Mutant, session: pytest.Session) -> Fate:
     """What becomes of a mutant, in a child process."""
     child = os.fork()
     if child:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return "killed" if status < 0 else _FATES[status]  # below zero: it hung, and the alarm ended it
     signal.alarm(LIMIT_S)
-    fate: Fate = "killed"
+    fate: Fate = "does not import"
     try:
-        forget()
-        sys.meta_path.insert(0, _Finder(mutant))
-        with contextlib.suppress(Exception):
-            fate = "does not import"
-            module = importlib.import_module(mutant.name)
-            rules = importlib.import_module("policies.rules")
-            own = " or ".join(rule.id for rule in getattr(module, "RULES", rules.RULES))
-            # The cases of the module's own rules see most of it; the others are for what is left.
-            passed = run_tests("-k", own) and run_tests()
-            fate = "survived" if passed else "killed"
+        changed = put_in_place(mutant)
+        fate = "killed"
+        # What names none of the rules is about all of them: settings, waivers.
+        theirs = [item for item in session.items if any(rule in item.name for rule in changed)]
+        everyones = [item for item in session.items if not any(rule.id in item.name for rule in RULES)]
+        if passes(session, theirs) and passes(session, everyones):
+            fate = "survived"
     finally:
         os._exit(_FATES.index(fate))
 
 
-def run_tests(*selected: str) -> bool:
-    """Whether the unit tests of the rules pass."""
-    files = [str(ROOT / "tests" / "policies" / name) for name in TESTS]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        status = pytest.main(
-            ["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", *selected, *files]
-        )
-    forget_tests()
-    return status in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+def put_in_place(mutant: Mutant) -> set[str]:
+    """Run the mutated module, and those that import from it, in place; returns the ids of their rules."""
+    before = sys.modules[mutant.name]
+    theirs = {id(value) for value in vars(before).values() if getattr(value, "__module__", "") == mutant.name}
+    users = [
+        module
+        for module in SUBJECTS
+        if module is not before and any(id(value) in theirs for value in vars(module).values())
+    ]
+    texts = [(before, mutant.text), *((user, Path(str(user.__file__)).read_text("utf-8")) for user in users)]
+    known = {rule.id: rule for rule in RULES}
+    changed = set()
+    for module, text in texts:
+        with warnings.catch_warnings(action="ignore"):
+            exec(compile(text, str(module.__file__), "exec"), vars(module))
+        for rule in getattr(module, "RULES", ()):
+            changed.add(rule.id)
+            for field in dataclasses.fields(
+                rule
+            ):  # tests and the registry hold on to the rule that they know
+                object.__setattr__(known[rule.id], field.name, getattr(rule, field.name))
+    settings._model.cache_clear()
+    return changed
 
 
-def forget_tests() -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "conftest")]:
-        del sys.modules[name]
-
-
-def forget() -> None:
-    """Have the rules imported anew."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "policies"]:
-        del sys.modules[name]
+def passes(session: pytest.Session, items: Sequence[pytest.Item]) -> bool:
+    """Whether all of the tests pass; the first that fails ends it."""
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return False
+    return True
 
 
 def main() -> None:
@@ -189,26 +192,20 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=SAMPLE, help="mutants that import")
     parser.add_argument("--modules", nargs="*", default=[], help="of policies/rules; default all")
     args = parser.parse_args()
-    if not run_tests():
-        sys.exit("the tests fail without any mutant")
-    files = [file for file in sorted(RULES.glob("*.py")) if not args.modules or file.stem in args.modules]
-    everything = [mutant for file in files for mutant in mutants(file)]
+    files = [
+        file for file in sorted(RULE_FILES.glob("*.py")) if not args.modules or file.stem in args.modules
+    ]
+    everything = [mutant for file in files for mutant in mutants(file) if file.stem != "__init__"]
     random.Random(args.seed).shuffle(everything)
     print(f"{len(everything)} mutants of {len(files)} modules; seed {args.seed}", flush=True)
-    started, fates = time.perf_counter(), Counter[Fate]()
-    for mutant in everything:
-        if fates["killed"] + fates["survived"] >= args.sample:
-            break
-        fate = tried(mutant)
-        fates[fate] += 1
-        if fate == "survived":
-            print(
-                f"survived: {mutant.module}.py:{mutant.line} {mutant.operator}\n{mutant.change()}", flush=True
-            )
-    judged = fates["killed"] + fates["survived"]
+    started, trial = time.perf_counter(), Trial(everything, args.sample)
+    tests = [str(ROOT / "tests" / "policies" / name) for name in TESTS]
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests], plugins=[trial])
+    killed, survived, broken = (trial.fates[fate] for fate in _FATES)
     print(
-        f"{fates['killed']} of {judged} killed: {fates['killed'] / judged:.1%}"
-        f" ({fates['does not import']} more did not import); {time.perf_counter() - started:.0f} s"
+        f"{killed} of {killed + survived} killed: {killed / (killed + survived):.1%}"
+        f" ({broken} more did not import); {time.perf_counter() - started:.0f} s"
     )
 
 

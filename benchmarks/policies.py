@@ -1,14 +1,17 @@
 """What the policies add to a plan of prod: `python -m benchmarks.policies`.
 
-Previews of one empty stack through the plan provider, taken in turns in one run: without a pack, with all
-rules on, and with a pack of the policy SDK that has as many policies, which do nothing. checkov judges the
-same plan, its start included, as the pack's is. The engine's time is real and no cloud answers, so in an
-account every share is smaller. CPU time, of all processes together (Linux), is what other work on the machine
-disturbs least.
+Previews of one empty stack through the plan provider, taken in turns in one run: without a pack and with all
+rules on. checkov judges the same plan, its start included, as the pack's is. The engine's time is real and no
+cloud answers, so in an account the share is smaller. CPU time, of all processes together (Linux), is what
+other work on the machine disturbs least.
+
+Then the judging alone, in this process: all rules behind the pack's own service, and as many policies that do
+nothing behind the policy SDK's.
 """
 
 import argparse
 import contextlib
+import datetime
 import json
 import os
 import statistics
@@ -19,11 +22,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import pulumi_policy as sdk
+from pulumi.runtime.proto import analyzer_pb2 as pb
 
 from inferctl import checkov
 from inferctl.plan import deployment
 from inferctl.session import environment, open_session
 from inferctl.workspace import ROOT, Workspace
+from policies import settings
+from policies.rule import StackRule
+from policies.rules import RULES
+from policies.server import Analyzer
 
 Spent = tuple[float, float]
 """Seconds by the clock and of CPU."""
@@ -53,17 +64,17 @@ def main() -> None:
         contenders: dict[str, Callable[[], object]] = {
             "plan without policies": preview(),
             "plan with all rules": preview("--policy-pack", ROOT / "policies", *levels),
-            "plan with as many empty policies of the SDK": preview(
-                "--policy-pack", ROOT / "benchmarks" / "sdk_pack"
-            ),
         }
         if args.pack:
             contenders[f"plan with {args.pack.name}"] = preview("--policy-pack", args.pack, *levels)
         contenders["checkov on the same plan"] = lambda: judged_by_checkov(workspace.local / "audit")
         taken = measured(contenders, args.rounds)
+        alone = judging_alone(export)
     count = len(export["deployment"]["resources"])
     print(f"prod: {count} resources; {args.rounds} rounds in turns; medians")
     table(taken)
+    for name, seconds in alone.items():
+        print(f"| judging alone: {name} | | | {seconds:.2f} s | |")
 
 
 def every_rule_on(file: Path) -> Path:
@@ -93,6 +104,56 @@ def measured(contenders: Mapping[str, Callable[[], object]], rounds: int) -> Map
             taken[name].append((time.perf_counter() - started, cpu.seconds()))
             print(f"{number + 1}/{rounds} {name}: {taken[name][-1][0]:.1f} s", file=sys.stderr, flush=True)
     return taken
+
+
+def judging_alone(export: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds of CPU that all requests of one plan take, without process, engine and network."""
+    configs = settings.load(settings.STRICTEST, RULES)
+    ours = Analyzer(RULES, configs, [], datetime.datetime.now(datetime.UTC).date())
+    empty: list[sdk.Policy] = [
+        sdk.StackValidationPolicy(name=rule.id, description=rule.title, validate=lambda args, report: None)
+        if isinstance(rule, StackRule)
+        else sdk.ResourceValidationPolicy(
+            name=rule.id, description=rule.title, validate=lambda args, report: None
+        )
+        for rule in RULES
+    ]
+    mandatory = sdk.EnforcementLevel.MANDATORY
+    theirs = sdk.policy._PolicyAnalyzerServicer("empty", "0.0.1", empty, mandatory, *[None] * 7)
+    theirs.Configure(pb.ConfigureAnalyzerRequest(), None)
+    each, whole = requests(export)
+    taken = {}
+    for name, service in {"all rules": ours, "as many empty policies of the SDK": theirs}.items():
+        started = time.process_time()
+        for request in each:
+            service.Remediate(request, None)
+            service.Analyze(request, None)
+        service.AnalyzeStack(whole, None)
+        taken[name] = time.process_time() - started
+    return taken
+
+
+def requests(export: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """What the engine asks about a deployment: each resource, and all of them."""
+    each, whole = [], pb.AnalyzeStackRequest()
+    for resource in export["deployment"]["resources"]:
+        head = {name: resource.get(name, "") for name in ("type", "urn")}
+        head["name"] = resource["urn"].rpartition("::")[2]
+        each.append(pb.AnalyzeRequest(**head))
+        each[-1].properties.update(without_secrets(resource.get("inputs", {})))
+        seen = whole.resources.add(**head, parent=resource.get("parent", ""))
+        seen.properties.update(without_secrets(resource.get("outputs", {})))
+        for name, urns in (resource.get("propertyDependencies") or {}).items():
+            seen.propertyDependencies[name].urns.extend(urns)
+    return each, whole
+
+
+def without_secrets(value: Any) -> Any:
+    """An export holds secrets as ciphertext, which is not how the engine sends them."""
+    if isinstance(value, dict):
+        kept = {key: without_secrets(inner) for key, inner in value.items()}
+        return "secret" if "ciphertext" in value else kept
+    return [without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 class CpuOfChildren(threading.Thread):

@@ -1,9 +1,8 @@
 """The engine's side of the pack: the `Analyzer` service. The only module that speaks the engine's protocol.
 
-It takes the place of the SDK's `PolicyPack`, which translates every resource anew for every policy: over a
-plan of the platform that costs about ten times as much as the rules themselves. A service of its own also
-reports what is undecided on the resource that it is about, and refuses a configuration that names a rule that
-there is not.
+It takes the place of the SDK's `PolicyPack` (docs/adr/0006): it reports what is undecided on the resource
+that it is about, refuses a configuration that names a rule that there is not, and translates a resource once
+where the SDK does so for every policy.
 """
 # ruff: noqa: N802 (the protocol names the methods)
 

@@ -1,6 +1,7 @@
 """Remarks of linters that are not ours, their answers, and the plan that checkov reads."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from inferctl import audit, checkov
 from inferctl.errors import CommandFailed
 from inferctl.iam_linters import Remark, parliament_remarks, star_remarks
 from inferctl.terraform_plan import terraform_plan, terraform_type
+from inferctl.workspace import ROOT
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "v1:x"}
 
@@ -156,7 +158,7 @@ def test_the_report_shows_answers_and_what_has_none() -> None:
 
 
 def test_every_committed_answer_says_why_and_names_a_resource_of_some_environment() -> None:
-    baselines = [file.read_text() for file in (audit.ROOT / "environments/baseline").glob("*.txt")]
+    baselines = [file.read_text() for file in (ROOT / "environments/baseline").glob("*.txt")]
     names = [
         line.split()[0].split("/")[-1] for text in baselines for line in text.splitlines() if "[aws:" in line
     ]
@@ -164,7 +166,7 @@ def test_every_committed_answer_says_why_and_names_a_resource_of_some_environmen
     assert known
     for each in known:
         assert len(each.reason) >= 40, each
-        assert any(audit.fnmatchcase(name, each.resource) for name in names), each
+        assert any(fnmatchcase(name, each.resource) for name in names), each
         assert each.resource.strip("*-"), f"{each} answers for everything"
 
 

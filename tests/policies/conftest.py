@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2
 from local_aws.plugins import install_plugins
 from local_aws.sdk_types import ResourceType, Shape, resource_type
 from policies import settings
-from policies.resources import Part, Resource, Stack
+from policies.resources import UNKNOWN, Part, Resource, Stack
 from policies.rule import Finding, Sample, StackRule, run
 from policies.rules import RULES
 from policies.settings import RuleConfig
@@ -158,6 +158,35 @@ def patched() -> Callable[..., Any]:
         return plain(message)
 
     return patch
+
+
+@pytest.fixture(scope="session")
+def with_one_unknown() -> Callable[..., Iterator[list[Sample]]]:
+    """The samples once for each of their properties, with that one unknown.
+
+    `as_sent` gives the form of properties with `UNKNOWN` in them, from those and the known ones.
+    """
+
+    def vary(
+        samples: Sequence[Sample], as_sent: Callable[[Any, Any], Any] = lambda props, known: props
+    ) -> Iterator[list[Sample]]:
+        for place, sample in enumerate(samples):
+            for props in unknown_in(sample.props):
+                varied = replace(sample, props=as_sent(props, sample.props))
+                yield [*samples[:place], varied, *samples[place + 1 :]]
+
+    return vary
+
+
+def unknown_in(value: Any) -> Iterator[Any]:
+    """The value once for each property within it, with that property unknown."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield {**value, key: UNKNOWN}
+            yield from ({**value, key: changed} for changed in unknown_in(inner))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from ([*value[:index], changed, *value[index + 1 :]] for changed in unknown_in(inner))
 
 
 def resource_of(

@@ -74,15 +74,15 @@ def test_it_covers_its_rule_and_its_resources_only() -> None:
     assert not pattern.covers("kms-rotation", URN.replace("storage-key", "other-key"))
 
 
-def hygiene(waiver: Waiver, *, used: bool = False, stack: str = "prod") -> list[Finding]:
+def hygiene(*given: Waiver, used: bool = False, stack: str = "prod") -> list[Finding]:
     (rule,) = (rule for rule in RULES if rule.id == "waiver-hygiene")
     assert isinstance(rule, StackRule)
     root = Resource(
         type=STACK, name=stack, urn=f"urn:pulumi:{stack}::inference-platform::{STACK}::root", source=dict
     )
-    waived = [waiver] if used else []
+    waived = given if used else []
     return list(
-        rule.check(root, Stack(resources=[root], waivers=[waiver], waived=waived, today=TODAY, rules=IDS), {})
+        rule.check(root, Stack(resources=[root], waivers=given, waived=waived, today=TODAY, rules=IDS), {})
     )
 
 
@@ -100,6 +100,17 @@ def test_an_expired_waiver_is_a_violation_in_every_stack() -> None:
     late = waiver(expires=datetime.date(2026, 2, 1))
     assert [finding.message for finding in hygiene(late, stack="dev")] == [
         "waiver 1 (kms-rotation): it expired on 2026-02-01"
+    ]
+
+
+def test_each_waiver_is_named_by_its_place_in_the_file() -> None:
+    found = hygiene(
+        waiver(), waiver(reason="legacy"), waiver(rule="kms-rotaton"), waiver(urn="*"), stack="zzz"
+    )
+    assert [finding.message.partition(":")[0] for finding in found] == [
+        "waiver 2 (kms-rotation)",
+        "waiver 3 (kms-rotaton)",
+        "waiver 4 (kms-rotation)",
     ]
 
 
