@@ -121,6 +121,7 @@ models_args = c.ModelsArgs(
     network=network,
     cluster=cluster,
     alarm_actions=[alerts.arn],
+    part_timeout_s=env.jobs.part_timeout_s,
     require_tls=env.storage.require_tls,
 )
 models = c.Models("model", models_args, opts)
@@ -136,6 +137,31 @@ if cluster:
     )
     c.Router("router", router_args, cluster.inside(opts))
 
+jobs_args = c.JobsArgs(
+    defaults=functions,
+    package=packages.jobs,
+    files_package=packages.jobs_files,
+    data_bucket=storage.data.bucket,
+    models=models.job_models,
+    tenants={tenant.name: c.JobLimits(**tenant.jobs.model_dump()) for tenant in env.tenants},
+    require_tls=env.storage.require_tls,
+    part=c.PartSize(rows=env.jobs.part_rows, bytes=env.jobs.part_bytes),
+    protect=env.protect,
+    **env.jobs.model_dump(exclude={"part_rows", "part_bytes"}),
+)
+jobs = c.Jobs("jobs", jobs_args, opts)
+
+analytics_args = c.AnalyticsArgs(
+    names=names,
+    tags=tags.component("analytics"),
+    data_bucket=storage.data.bucket,
+    data_key_arn=keys.data_arn,
+    models=list(env.models),
+    tenants=[tenant.name for tenant in env.tenants],
+    scan_limit_mb=env.analytics.scan_limit_mb,
+)
+analytics = c.Analytics("analytics", analytics_args, opts)
+
 gateway_args = c.GatewayArgs(
     defaults=functions,
     identity=identity,
@@ -143,8 +169,9 @@ gateway_args = c.GatewayArgs(
     authorizer_concurrency=env.functions.authorizer_concurrency,
     models=models.integrations,
     openai=cluster.openai if cluster else None,
+    jobs=jobs.integration,
     tenants={
-        **{t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes"})) for t in env.tenants},
+        **{t.name: c.UsageLimits(**t.model_dump(exclude={"name", "scopes", "jobs"})) for t in env.tenants},
         **dict.fromkeys(canary, c.UsageLimits(rate_per_s=5, burst=20, quota_per_day=100_000)),
     },
     secrets_key_arn=keys.secrets_arn,
@@ -228,6 +255,9 @@ outputs = {
     "alerts_topic": alerts.arn,
     "models_bucket": storage.models.bucket,
     "data_bucket": storage.data.bucket,
+    "analytics": {"database": analytics.database_name, "workgroup": analytics.workgroup_name},
+    "jobs_table": jobs.table_name,
+    "jobs_config": jobs.config_key,
     "build_projects": list(images.build_projects),
     "repositories": dict(images.repository_urls),
     "model_functions": {model: function.function_name for model, function in models.functions.items()},

@@ -2,6 +2,7 @@
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
 from components.alert_topic import AlertTopic, AlertTopicArgs, Subscription
+from components.analytics import Analytics, AnalyticsArgs
 from components.audit import Audit, AuditArgs
 from components.build_project import BuildDefaults, BuildNetwork
 from components.canary import TENANT as CANARY
@@ -16,6 +17,8 @@ from components.function import LIVE, FunctionDefaults
 from components.gateway import STAGE, Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
+from components.jobs import JobLimits, JobModel, Jobs, JobsArgs, PartSize
+from components.jobs_queue import JobsQueue, JobsQueueArgs
 from components.keys import Keys, KeysArgs
 from components.models import Models, ModelsArgs
 from components.names import Names
@@ -39,6 +42,8 @@ __all__ = [
     "AccountBaselineArgs",
     "AlertTopic",
     "AlertTopicArgs",
+    "Analytics",
+    "AnalyticsArgs",
     "Audit",
     "AuditArgs",
     "BuildDefaults",
@@ -64,6 +69,12 @@ __all__ = [
     "IdentityArgs",
     "Images",
     "ImagesArgs",
+    "JobLimits",
+    "JobModel",
+    "Jobs",
+    "JobsArgs",
+    "JobsQueue",
+    "JobsQueueArgs",
     "Keys",
     "KeysArgs",
     "ModelWatch",
@@ -77,6 +88,7 @@ __all__ = [
     "ObservabilityArgs",
     "Packages",
     "PackagesArgs",
+    "PartSize",
     "Router",
     "RouterArgs",
     "Runner",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from components.api_routes import MODEL_OPERATIONS, OPENAI_OPERATIONS
 from components.gateway_responses import gateway_responses
+from components.jobs_document import JOB_SCHEMAS, jobs_paths
 
 Json = dict[str, Any]
 
@@ -23,7 +24,7 @@ ROUTES: Mapping[str, Sequence[str]] = {
         "GET/v1/models",
         "POST/v1/*",
     ),
-    "jobs": ("GET/v2/jobs/*", "POST/v2/models/*/jobs"),
+    "jobs": ("GET/v2/jobs", "GET/v2/jobs/*", "POST/v2/jobs/*/cancel", "POST/v2/models/*/jobs"),
 }
 """Scope -> the METHOD/path patterns it opens; the authorizer allows a token exactly these."""
 
@@ -64,6 +65,7 @@ def api_document(
     routes: Sequence[ModelRoute],
     authorizer: Authorizer,
     openai: Mapping[str, Mapping[str, Any]] | None = None,
+    jobs: Mapping[str, Any] | None = None,
 ) -> Json:
     """The whole OpenAPI 3.0 document.
 
@@ -72,6 +74,7 @@ def api_document(
         routes: one for each model; their order does not matter.
         authorizer: who decides about tokens.
         openai: path of `OPENAI_OPERATIONS` -> its integration; None where nothing serves them.
+        jobs: integration of the jobs API; None where there are no jobs.
     """
     routes = sorted(routes, key=lambda route: route.model)
     models = [route.model for route in routes]
@@ -93,6 +96,8 @@ def api_document(
         paths |= _model_paths(route.model, route.integrations)
     paths |= _unknown_model_paths()
     paths |= {path: _openai_path(path, integration) for path, integration in (openai or {}).items()}
+    if jobs is not None:
+        paths |= jobs_paths(models, jobs, _SECURITY, _ERRORS)
     return {
         "openapi": "3.0.1",
         "info": {
@@ -101,7 +106,7 @@ def api_document(
             "description": "Open Inference Protocol v2 with tenants and scopes",
         },
         "paths": paths,
-        "components": {"schemas": _schemas(), "securitySchemes": _security_schemes(authorizer)},
+        "components": {"schemas": _schemas() | JOB_SCHEMAS, "securitySchemes": _security_schemes(authorizer)},
         "x-amazon-apigateway-api-key-source": authorizer.api_key_source.upper(),
         "x-amazon-apigateway-binary-media-types": ["application/octet-stream"],
         "x-amazon-apigateway-request-validators": {

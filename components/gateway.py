@@ -59,6 +59,8 @@ class GatewayArgs:
     """Model name -> operation of `MODEL_OPERATIONS` -> its `x-amazon-apigateway-integration`."""
     openai: pulumi.Input[Mapping[str, Json]] | None = None
     """OpenAI-compatible path -> its integration; None where nothing serves language models."""
+    jobs: pulumi.Input[Json] | None = None
+    """Integration of the jobs API; None where there are no jobs."""
     tenants: Mapping[str, UsageLimits]
     """Tenant name -> what it may use."""
     secrets_key_arn: pulumi.Input[str]
@@ -177,6 +179,7 @@ class Gateway(pulumi.ComponentResource):
                         api_key_source=args.api_key_source,
                     ),
                     known["openai"],
+                    known["jobs"],
                 ),
                 sort_keys=True,
             )
@@ -186,6 +189,7 @@ class Gateway(pulumi.ComponentResource):
             authorizer_arn=authorizer.invoke_arn,
             models=pulumi.Output.all(**args.models),
             openai=args.openai,
+            jobs=args.jobs,
         ).apply(build)
 
     def _stage(self, api: aws.apigateway.RestApi) -> aws.apigateway.Stage:

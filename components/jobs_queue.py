@@ -1,7 +1,7 @@
 """Where the jobs of a model wait, and where those end up that fail again and again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -31,10 +31,13 @@ class JobsQueueArgs:
     data_key_arn: pulumi.Input[str]
     visibility_timeout_s: int = 900
     """How long a worker has for one job before another worker gets it."""
-    attempts: int = 3
-    """How often a job is tried before it goes to the dead-letter queue."""
+    deliveries: int = 6
+    """How often a message is delivered before SQS puts it away by itself; workers give up earlier, since they
+    know the reason."""
     require_tls: bool = True
     """Whether calls without TLS are denied; only the embedded AWS, plain HTTP on loopback, turns it off."""
+    senders: Sequence[iam.Statement] = ()
+    """Further statements of the queue's policy: services that put messages into it."""
 
 
 class JobsQueue(pulumi.ComponentResource):
@@ -45,6 +48,7 @@ class JobsQueue(pulumi.ComponentResource):
 
     url: pulumi.Output[str]
     arn: pulumi.Output[str]
+    dead_letters_url: pulumi.Output[str]
     dead_letters_arn: pulumi.Output[str]
 
     def __init__(self, name: str, args: JobsQueueArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -63,7 +67,8 @@ class JobsQueue(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-        self.url, self.arn, self.dead_letters_arn = queue.url, queue.arn, dead_letters.arn
+        self.url, self.arn = queue.url, queue.arn
+        self.dead_letters_url, self.dead_letters_arn = dead_letters.url, dead_letters.arn
         self.register_outputs({"url": self.url, "arn": self.arn})
 
     def _queue(
@@ -79,18 +84,22 @@ class JobsQueue(pulumi.ComponentResource):
             visibility_timeout_seconds=args.visibility_timeout_s,
             receive_wait_time_seconds=20,  # long polling, the longest that SQS knows
             redrive_policy=dead_letters.arn.apply(
-                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": args.attempts})
+                lambda arn: json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": args.deliveries})
             )
             if dead_letters is not None
             else None,
             tags=args.tags,
             opts=self._child,
         )
-        if args.require_tls:
+        statements = [
+            *([_tls_only(args.names.arn("sqs", queue_name))] if args.require_tls else ()),
+            *(args.senders if dead_letters is not None else ()),
+        ]
+        if statements:
             aws.sqs.QueuePolicy(
                 f"{self._name}-{role}-policy",
                 queue_url=queue.url,
-                policy=iam.policy(_tls_only(args.names.arn("sqs", queue_name))),
+                policy=iam.policy(*statements),
                 opts=self._child,
             )
         return queue

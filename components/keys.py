@@ -24,7 +24,7 @@ class Keys(pulumi.ComponentResource):
     """Three symmetric keys with yearly rotation, and an alias for each.
 
     The account's IAM policies decide who uses a key; the logs key also serves CloudWatch Logs, for this
-    account's log groups only.
+    account's log groups only, and the data key EventBridge, for events of this account.
     """
 
     data_arn: pulumi.Output[str]
@@ -53,7 +53,9 @@ class Keys(pulumi.ComponentResource):
             )
             return created.arn
 
-        self.data_arn = key("data", "Models, datasets, results and function settings")
+        self.data_arn = key(
+            "data", "Models, datasets, results and function settings", _events_statement(args.names)
+        )
         self.logs_arn = key("logs", "CloudWatch log groups", _cloudwatch_logs_statement(args.names))
         self.secrets_arn = key("secrets", "Tenant credentials in Parameter Store")
         self.register_outputs(
@@ -70,6 +72,19 @@ def account_statement(account_id: str) -> iam.Statement:
         "Principal": {"AWS": f"arn:aws:iam::{account_id}:root"},
         "Action": "kms:*",
         "Resource": "*",  # in a key policy, `*` means this key
+    }
+
+
+def _events_statement(names: Names) -> iam.Statement:
+    # Rules put events into encrypted queues:
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html#eb-sqs-encrypted
+    return {
+        "Sid": "EventBridgeToQueues",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": "*",  # in a key policy, `*` means this key
+        "Condition": {"StringEquals": {"aws:SourceAccount": names.account_id}},
     }
 
 

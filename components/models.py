@@ -12,6 +12,7 @@ from components.function import Function, FunctionDefaults
 from components.gpu_backend import VLLM_IMAGE, GpuBackend, GpuBackendArgs
 from components.image_cache import cached_image
 from components.images import Images
+from components.jobs import JobModel
 from components.jobs_queue import JobsQueue, JobsQueueArgs
 from components.lambda_backend import LambdaBackend, LambdaBackendArgs
 from components.model_server import Replica
@@ -43,6 +44,8 @@ class ModelsArgs:
     """Where models on EKS run; None where there are none."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
     """Topics that hear of the alarms."""
+    part_timeout_s: int = 300
+    """How long a worker has for a part of a job."""
     require_tls: bool = True
     """Whether queues and topics deny calls without TLS; only the embedded AWS turns it off."""
 
@@ -61,6 +64,8 @@ class Models(pulumi.ComponentResource):
     """Model name -> operation (`infer`, `metadata`, `ready`) -> its integration in API Gateway."""
     jobs: Mapping[str, JobsQueue]
     """Model name -> its jobs queue, whatever the backend."""
+    job_models: Mapping[str, JobModel]
+    """Model name -> how its jobs are worked on, of models on Lambda."""
     functions: Mapping[str, Function]
     """Model name -> its function, of models on Lambda."""
     routes: Mapping[str, Route]
@@ -94,6 +99,10 @@ class Models(pulumi.ComponentResource):
                     integrations[model] = endpoints[model].integrations
         self.integrations, self.functions = integrations, functions
         self.routes, self.endpoints = routes, endpoints
+        self.job_models = {
+            model: JobModel(queue=self.jobs[model], function_arn=function.alias_arn)
+            for model, function in functions.items()
+        }
         self.register_outputs({})
 
     def _queue(self, model: str) -> JobsQueue:
@@ -105,6 +114,7 @@ class Models(pulumi.ComponentResource):
                 tags=defaults.tags.component("jobs"),
                 model=model,
                 data_key_arn=defaults.data_key_arn,
+                visibility_timeout_s=self._args.part_timeout_s,
                 require_tls=self._args.require_tls,
             ),
             opts=self._child,

@@ -33,7 +33,7 @@ class PackagesArgs:
     kms_key_arn: pulumi.Input[str]
     """KMS key that encrypts them."""
     folder: Path
-    """Folder that holds `model-server.zip`, `authorizer.zip` and `canary.zip` (see `serving/package.py`)."""
+    """Folder that holds the zips (see `serving/package.py`)."""
     with_image: bool = False
     """Whether a container image is built, too, from `model-server-image.zip` in that folder."""
 
@@ -50,6 +50,8 @@ class Packages(pulumi.ComponentResource):
     model_server: Package
     authorizer: Package
     canary: Package
+    jobs: Package
+    jobs_files: Package
     model_server_image: Package | None
     """Build context of the model server's image, where one is built."""
 
@@ -79,5 +81,7 @@ class Packages(pulumi.ComponentResource):
         self.model_server = upload("model-server")
         self.authorizer = upload("authorizer")
         self.canary = upload("canary")
+        self.jobs = upload("jobs")
+        self.jobs_files = upload("jobs-files")
         self.model_server_image = upload("model-server-image") if args.with_image else None
         self.register_outputs({})

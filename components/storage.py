@@ -10,6 +10,10 @@ from components.bucket import LifecycleRule, SecureBucket, SecureBucketArgs
 from components.names import Names
 from components.tags import Tags
 
+_PARTS_DAYS = 14
+"""Parts of jobs are needed for as long as a failed one can be tried again: the age of a dead letter. Answers
+of queries can be asked for again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StorageArgs:
@@ -80,6 +84,8 @@ class Storage(pulumi.ComponentResource):
             lifecycle=[
                 _expiry_rule("inputs", "input/", args.results_days),
                 _expiry_rule("results", "output/", args.results_days),
+                _expiry_rule("parts", "work/", _PARTS_DAYS),
+                _expiry_rule("queries", "queries/", _PARTS_DAYS),
                 _expiry_rule("capture", "capture/", args.results_days),
             ],
             logs=self.logs,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from environments import jobs as batch
 from environments import operations
 from environments.cluster import Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
@@ -39,6 +40,7 @@ class Tenant(Section):
     rate_per_s: float = Field(10, gt=0, le=10_000, description="Steady requests per second.")
     burst: int = Field(20, ge=1, le=5_000, description="Requests admitted at once above the steady rate.")
     quota_per_day: int = Field(100_000, ge=1, description="Requests per day.")
+    jobs: batch.TenantJobs = batch.TenantJobs()
 
 
 class Keys(Section):
@@ -235,6 +237,8 @@ class Environment(Section):
     audit: operations.Audit | None = Field(operations.Audit(), description="Records; null means none here.")
     costs: operations.Costs | None = Field(operations.Costs(), description="Budget; null means none.")
     delivery: operations.Delivery | None = Field(None, description="Deploy from GitHub; null means no.")
+    jobs: batch.Jobs = batch.Jobs()
+    analytics: batch.Analytics = batch.Analytics()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
     load: Load = Load()

@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 
 from environments import loader
-from inferctl import audit, costs, drawing, logs, verify
+from inferctl import audit, costs, drawing, jobs, logs, verify
 from inferctl import destroy as destroying
 from inferctl import doctor as doctoring
 from inferctl import plan as planning
 from inferctl import up as provisioning
+from inferctl import usage as reporting
 from inferctl.checks import report
 from inferctl.errors import CommandFailed, Exit
 from inferctl.failures import EXPECTED, explain
@@ -29,6 +30,8 @@ EXIT_CODES = (
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, epilog=EXIT_CODES
 )
+app.add_typer(jobs.app, name="jobs")
+app.command()(reporting.usage)
 
 
 @app.command()

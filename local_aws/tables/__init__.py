@@ -1,6 +1,7 @@
 """The resource types that the embedded AWS holds, and why it does not hold others."""
 
 from local_aws.tables import (
+    analytics,
     apigateway,
     cognito,
     configuration,
@@ -16,6 +17,7 @@ from local_aws.tables import (
 from local_aws.tables.form import Type
 
 TABLES: dict[str, Type] = {
+    **analytics.TABLE,
     **apigateway.TABLE,
     **cognito.TABLE,
     **configuration.TABLE,

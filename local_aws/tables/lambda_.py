@@ -72,6 +72,12 @@ TABLE = dict((
          read=call("get_policy", "Policy && contains(Policy, '\"{statementId}\"') || `null`",
                    Qualifier="{qualifier}"),
          delete=call("remove_permission", Qualifier="{qualifier}")),
+    held("lambda:EventSourceMapping", "lambda", "{UUID}", create="create_event_source_mapping",
+         update=("update_event_source_mapping",), read="get_event_source_mapping",
+         delete="delete_event_source_mapping", replace="eventSourceArn",
+         # A function is named by its alias's ARN and read back by the function's alone.
+         unread="functionName tags", renames={"id": "UUID"},
+         outputs={"arn": "{eventSourceMappingArn}"}),
     held("lambda:FunctionEventInvokeConfig", "lambda", "{functionName}",
          put="put_function_event_invoke_config",
          read=call("get_function_event_invoke_config", Qualifier="{qualifier}"),

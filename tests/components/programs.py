@@ -21,7 +21,14 @@ from local_aws.values import plain
 from tests.components.recorded import Recorded, deployed
 
 PROGRAM = Path(__file__).parents[2] / "__main__.py"
-PACKAGES = ("model-server.zip", "authorizer.zip", "canary.zip", "model-server-image.zip")
+PACKAGES = (
+    "model-server.zip",
+    "authorizer.zip",
+    "canary.zip",
+    "jobs.zip",
+    "jobs-files.zip",
+    "model-server-image.zip",
+)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from tests.components.recorded import STACK, Recorded, Resource
 TOKENS = {
     "inference-platform:account_baseline:AccountBaseline",
     "inference-platform:alert_topic:AlertTopic",
+    "inference-platform:analytics:Analytics",
     "inference-platform:audit:Audit",
     "inference-platform:audit_bucket:AuditBucket",
     "inference-platform:build_project:BuildProject",
@@ -42,7 +43,9 @@ TOKENS = {
     "inference-platform:image_cache:ImageCache",
     "inference-platform:images:Images",
     "inference-platform:job_topics:JobTopics",
+    "inference-platform:jobs:Jobs",
     "inference-platform:jobs_queue:JobsQueue",
+    "inference-platform:jobs_table:JobsTable",
     "inference-platform:karpenter:Karpenter",
     "inference-platform:keys:Keys",
     "inference-platform:lambda_backend:LambdaBackend",

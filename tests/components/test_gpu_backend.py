@@ -244,7 +244,7 @@ def test_jobs_are_encrypted_take_tls_only_and_failed_ones_are_kept(recorded: Rec
     redrive = json.loads(jobs.inputs["redrivePolicy"])
     assert redrive == {
         "deadLetterTargetArn": "arn:aws:mock:us-east-1:111111111111:model-minilm-jobs-dead-letters",
-        "maxReceiveCount": 3,
+        "maxReceiveCount": 6,
     }
     assert failed.inputs["messageRetentionSeconds"] > jobs.inputs["messageRetentionSeconds"]
 

@@ -30,9 +30,17 @@ def test_the_account_administers_each_key(keys: Recorded, role: str) -> None:
     assert statement["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
 
 
-@pytest.mark.parametrize("role", ["data", "secrets"])
-def test_nobody_but_the_account_is_in_the_policy_of_data_and_secrets(keys: Recorded, role: str) -> None:
-    assert set(statements_of(keys, f"keys-{role}")) == {"AccountPolicies"}
+def test_nobody_but_the_account_is_in_the_policy_of_secrets(keys: Recorded) -> None:
+    assert set(statements_of(keys, "keys-secrets")) == {"AccountPolicies"}
+
+
+def test_events_of_this_account_only_reach_queues_that_the_data_key_encrypts(keys: Recorded) -> None:
+    statements = statements_of(keys, "keys-data")
+    assert set(statements) == {"AccountPolicies", "EventBridgeToQueues"}
+    events = statements["EventBridgeToQueues"]
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert events["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+    assert events["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 
 
 def test_cloudwatch_uses_the_logs_key_for_log_groups_of_this_account_only(keys: Recorded) -> None:

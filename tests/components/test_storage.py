@@ -165,7 +165,14 @@ def test_results_expire_and_move_to_glacier_only_where_they_stay_for_its_90_days
     days: int, moves: list[dict[str, Any]] | None
 ) -> None:
     rules = rules_of(storage(results_days=days), "data")
-    assert {rule["filter"]["prefix"] for rule in rules.values()} == {"", "input/", "output/", "capture/"}
+    assert {rule["filter"]["prefix"] for rule in rules.values()} == {
+        "",
+        "input/",
+        "work/",
+        "output/",
+        "queries/",
+        "capture/",
+    }
     for name in ("inputs", "results", "capture"):
         assert rules[name]["expiration"] == {"days": days}
         assert rules[name].get("transitions") == moves

@@ -157,6 +157,41 @@ aws.lambda_.Permission(
     principal="apigateway.amazonaws.com",
     qualifier=live.name,
 )
+waiting = aws.sqs.Queue("waiting", visibility_timeout_seconds=30)
+aws.lambda_.EventSourceMapping(
+    "waiting",
+    event_source_arn=waiting.arn,
+    function_name=live.arn,
+    batch_size=GENERATION,
+    function_response_types=["ReportBatchItemFailures"],
+    scaling_config={"maximum_concurrency": 1 + GENERATION},
+    tags=tags,
+)
+database = aws.glue.CatalogDatabase("results", description=f"generation {GENERATION}", tags=tags)
+aws.glue.CatalogTable(
+    "results",
+    database_name=database.name,
+    table_type="EXTERNAL_TABLE",
+    parameters={"EXTERNAL": "TRUE", "projection.enabled": "true"},
+    partition_keys=[{"name": "dt", "type": "string"}],
+    storage_descriptor={
+        "location": bucket.bucket.apply(lambda name: f"s3://{name}/output/"),
+        "columns": [{"name": "row", "type": "bigint" if GENERATION == 1 else "string"}],
+        "ser_de_info": {"serialization_library": "org.openx.data.jsonserde.JsonSerDe"},
+    },
+)
+aws.athena.Workgroup(
+    "results",
+    configuration={
+        "enforce_workgroup_configuration": True,
+        "bytes_scanned_cutoff_per_query": 10_000_000 * GENERATION,
+        "result_configuration": {
+            "output_location": bucket.bucket.apply(lambda name: f"s3://{name}/queries/"),
+            "encryption_configuration": {"encryption_option": "SSE_KMS", "kms_key_arn": key.arn},
+        },
+    },
+    tags=tags,
+)
 aws.lambda_.FunctionEventInvokeConfig("model", function_name=function.name, maximum_retry_attempts=GENERATION)
 
 pool = aws.cognito.UserPool(

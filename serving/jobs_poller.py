@@ -1,0 +1,93 @@
+"""The cluster's worker: beside a model's server, it works on the model's queue until a signal ends it.
+
+    python -m serving.jobs_poller
+
+Environment: see `serving.jobs_flow.Platform`; MODEL_NAME: whose queue; LOG_LEVEL. Where the model's server is
+(MODEL_URL, default http://127.0.0.1:8080) and which ENGINE it is (`onnx` or `vllm`).
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from serving import logs
+from serving.jobs import Job
+from serving.jobs_ask import over_http
+from serving.jobs_flow import Platform
+from serving.jobs_predict import ChatPredictor, Predictor, TensorPredictor
+from serving.jobs_work import Message, Worker, delete
+
+_POLL_S = 20  # the longest that SQS knows
+_NOT_READY_S = 2
+_READY_PATHS = {"onnx": "/v2/health/ready", "vllm": "/health"}
+
+logger = logging.getLogger(__name__)
+
+
+class Poller:
+    """Takes one message after the other, and none while the server cannot answer."""
+
+    def __init__(self, platform: Platform, model: str, url: str, engine: str) -> None:
+        self._platform, self._url, self._ready_url = platform, url, url + _READY_PATHS[engine]
+        self._queue_url = platform.routes[model].queue_url
+        self._http = urllib3.PoolManager(maxsize=16, retries=False)
+        self._kind = ChatPredictor if engine == "vllm" else TensorPredictor
+        self._worker = Worker(platform, self._queue_url, self._predictor)
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stopping` is set; a message that was begun is finished."""
+        while not self.stopping.is_set():
+            if self._ready():
+                self.work_once(_POLL_S)
+            else:
+                self.stopping.wait(_NOT_READY_S)
+
+    def work_once(self, wait_s: int) -> int:
+        """Handle what the queue has now, or gets within `wait_s`; how many messages it was."""
+        answer = self._platform.sqs.receive_message(
+            QueueUrl=self._queue_url,
+            MaxNumberOfMessages=1,
+            WaitTimeSeconds=wait_s,
+            VisibilityTimeout=self._platform.visibility_s,
+            AttributeNames=["ApproximateReceiveCount"],
+        )
+        for found in answer.get("Messages", []):
+            received = int(found["Attributes"]["ApproximateReceiveCount"])
+            message = Message(found["Body"], found["ReceiptHandle"], received)
+            if self._worker.handle(message):
+                delete(self._platform.sqs, self._queue_url, message.receipt)
+        return len(answer.get("Messages", []))
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self._http.request("GET", self._ready_url, timeout=5).status == 200)
+        except HTTPError:
+            return False
+
+    def _predictor(self, job: Job, _last: bool) -> Predictor:
+        return self._kind(job.model, over_http(self._http, self._url))
+
+
+def main() -> None:
+    """Poll until SIGTERM or SIGINT."""
+    logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+    engine = os.environ.get("ENGINE", "onnx")
+    try:
+        model = os.environ["MODEL_NAME"]
+        poller = Poller(Platform.of(), model, os.environ.get("MODEL_URL", "http://127.0.0.1:8080"), engine)
+    except (KeyError, ValueError) as error:
+        sys.exit(f"the worker cannot start: {error}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: poller.stopping.set())
+    logger.info("working on the jobs of %s", model)
+    poller.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Entry point of the workers' function: parts of models that are functions themselves.
+
+Environment: see `serving.jobs_flow.Platform`; LOG_LEVEL.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from serving import logs
+from serving.jobs import Job
+from serving.jobs_ask import through_function
+from serving.jobs_flow import Platform
+from serving.jobs_predict import Predictor, TensorPredictor
+from serving.jobs_work import Message, Worker
+
+
+@cache
+def _platform() -> Platform:
+    logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+    return Platform.of()
+
+
+@cache
+def _lambda() -> Any:
+    # A model's function may take its 29 s; the tries are the queue's.
+    return boto3.client("lambda", config=Config(read_timeout=60, retries={"total_max_attempts": 2}))
+
+
+def _predictor(job: Job, last: bool) -> Predictor:
+    function = _platform().routes[job.model].function
+    return TensorPredictor(job.model, through_function(_lambda(), function, last=last))
+
+
+@cache
+def _worker(queue_url: str) -> Worker:
+    return Worker(_platform(), queue_url, _predictor)
+
+
+def handler(event: Mapping[str, Any], _context: Any) -> dict[str, Any]:
+    """Work on a batch of one model's queue; the messages that failed are named and come again."""
+    urls = {route.queue_url.rsplit("/", 1)[-1]: route.queue_url for route in _platform().routes.values()}
+    failed = []
+    for record in event["Records"]:
+        queue_url = urls[record["eventSourceARN"].rsplit(":", 1)[-1]]
+        received = int(record["attributes"]["ApproximateReceiveCount"])
+        message = Message(record["body"], record["receiptHandle"], received)
+        if not _worker(queue_url).handle(message):
+            failed.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failed}

@@ -1,0 +1,112 @@
+"""The jobs component: what its functions may do, where its events come from and what it refuses."""
+
+import json
+from typing import Any
+
+import pytest
+
+from environments import loader
+from tests.components.conftest import Deployed
+from tests.components.recorded import Recorded
+
+
+@pytest.fixture(params=loader.names())
+def made(request: pytest.FixtureRequest, deployment_of: Deployed) -> Recorded:
+    return deployment_of(str(request.param))
+
+
+def statements(made: Recorded, role: str) -> dict[str, Any]:
+    policy = made.named(f"jobs-{role}-role-policy").inputs["policy"]
+    return {statement["Sid"]: statement for statement in json.loads(policy)["Statement"]}
+
+
+def test_an_event_of_a_file_goes_to_the_control_queue_and_from_there_to_its_function(made: Recorded) -> None:
+    rule = made.named("jobs-files").inputs
+    pattern = json.loads(rule["eventPattern"])
+    bucket = made.exports["data_bucket"]
+    assert pattern["detail"] == {"bucket": {"name": [bucket]}, "object": {"key": [{"prefix": "input/"}]}}
+    mapping = made.named("jobs-control-messages").inputs
+    assert mapping["functionName"].endswith("jobs-control:live")
+    assert mapping["functionResponseTypes"] == ["ReportBatchItemFailures"]
+    target = made.named("jobs-files-target").inputs
+    assert target["arn"] == mapping["eventSourceArn"]
+
+
+def test_only_rules_of_the_jobs_may_put_events_into_the_control_queue(made: Recorded) -> None:
+    policy = made.named("jobs-control-queue-queue-policy").inputs["policy"]
+    (events,) = (s for s in json.loads(policy)["Statement"] if s["Sid"] == "Events")
+    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    rule = made.named("jobs-files").inputs["name"]
+    (pattern,) = [events["Condition"]["ArnLike"]["aws:SourceArn"]]
+    assert f"rule/{rule}".startswith(pattern.rsplit(":", 1)[1].rstrip("*"))
+
+
+def test_a_message_stays_hidden_for_as_long_as_a_worker_may_take(made: Recorded) -> None:
+    worker = made.named("jobs-worker-function").inputs
+    assert made.named("model-digits-jobs-queue").inputs["visibilityTimeoutSeconds"] >= worker["timeout"]
+    control = made.named("jobs-control-function").inputs
+    assert made.named("jobs-control-queue-queue").inputs["visibilityTimeoutSeconds"] >= control["timeout"]
+
+
+@pytest.mark.parametrize(
+    ("role", "writes"), [("api", ["input"]), ("control", ["output", "work"]), ("worker", ["work"])]
+)
+def test_a_function_writes_to_its_own_folders_only(made: Recorded, role: str, writes: list[str]) -> None:
+    bucket = f"arn:aws:s3:::{made.exports['data_bucket']}"
+    written = {
+        resource
+        for statement in statements(made, role).values()
+        if "s3:PutObject" in statement["Action"]
+        for resource in statement["Resource"]
+    }
+    assert written == {f"{bucket}/{folder}/*" for folder in writes}
+
+
+def test_only_the_worker_asks_models_and_only_the_control_function_tells_the_world(made: Recorded) -> None:
+    invokes = {
+        role
+        for role in ("api", "control", "worker")
+        if any("lambda:InvokeFunction" in each["Action"] for each in statements(made, role).values())
+    }
+    assert invokes == {"worker"}
+    tells = {role for role in ("api", "control", "worker") if "TellTheWorld" in statements(made, role)}
+    assert tells == {"control"}
+
+
+def test_the_table_forgets_is_encrypted_and_protected_where_the_environment_says_so(made: Recorded) -> None:
+    table = made.named("jobs-table-table").inputs
+    assert table["ttl"] == {"attributeName": "expires", "enabled": True}
+    assert table["serverSideEncryption"]["enabled"] is True
+    assert table["deletionProtectionEnabled"] == loader.from_file(made.exports["environment"]).protect
+
+
+def test_the_settings_of_all_functions_are_one_object_that_names_every_tenant(made: Recorded) -> None:
+    stored = made.named("jobs-config").inputs
+    config = json.loads(stored["content"])
+    settings = loader.from_file(made.exports["environment"])
+    assert set(config["limits"]) == {tenant.name for tenant in settings.tenants}
+    assert set(config["routes"]) == set(made.exports["model_functions"])
+    for role in ("api", "control", "worker"):
+        variables = made.named(f"jobs-{role}-function").inputs["environment"]
+        assert variables["variables"]["JOBS_CONFIG"] == stored["key"]
+
+
+def test_queries_are_encrypted_and_end_at_the_scan_limit(made: Recorded) -> None:
+    group = made.one("aws:athena/workgroup:Workgroup").inputs["configuration"]
+    assert group["enforceWorkgroupConfiguration"] is True
+    assert group["bytesScannedCutoffPerQuery"] >= 10_000_000
+    encryption = group["resultConfiguration"]["encryptionConfiguration"]
+    assert encryption["encryptionOption"] == "SSE_KMS"
+    assert encryption["kmsKeyArn"]
+
+
+def test_results_are_found_where_jobs_put_them(made: Recorded) -> None:
+    from serving.jobs import Job
+
+    job = Job(id="0" * 32, tenant="acme", model="digits", format="jsonl", input_key="x", created=0)
+    table = made.named("analytics-results-jsonl").inputs
+    template = table["parameters"]["storage.location.template"]
+    folder = template.removeprefix(f"s3://{made.exports['data_bucket']}/")
+    for name, value in (("model", "digits"), ("tenant", "acme"), ("dt", "1970-01-01")):
+        folder = folder.replace(f"${{{name}}}", value)
+    assert job.result_key().startswith(folder)
