@@ -6,7 +6,7 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving
+.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving examples
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ export: setup ## Write the deployment of ENV to .local/export/ENV.json, with no 
 
 baseline: setup ## Write environments/baseline/*.txt anew, to be reviewed and committed
 	@for env in local dev stage prod; do echo "$$env:"; bin/inferctl baseline --env $$env || exit 1; done
+
+examples: setup ## Write docs/examples anew, to be reviewed and committed
+	@REFRESH_EXAMPLES=1 $(VENV)/python -m pytest -q tests/integration/test_pull_request_report.py
 
 audit: setup ## Show what checkov and two IAM linters say of every environment, with the answers
 	@bin/inferctl audit

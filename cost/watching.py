@@ -88,6 +88,11 @@ def _detector_feature(resource: Resource, plan: Plan) -> Iterator[Line]:
             raise Unpriced(f"GuardDuty feature {other} has no price here")
 
 
+def _inspector(resource: Resource, plan: Plan) -> Iterator[Line]:
+    scanned = resource.items("resourceTypes")
+    yield plan.month(resource, "inspector.scans", "kinds of resources scanned", max(len(scanned), 1))
+
+
 def _budget_action(resource: Resource, plan: Plan) -> Iterator[Line]:
     yield plan.line(resource, "budget.action", "budget action", idle=365 / 12, why="every day")
 
@@ -113,6 +118,7 @@ PRICERS: Mapping[str, Pricer] = {
     "aws:cfg/rule:Rule": _config_rule,
     "aws:guardduty/detector:Detector": _detector,
     "aws:guardduty/detectorFeature:DetectorFeature": _detector_feature,
+    "aws:inspector2/enabler:Enabler": _inspector,
     "aws:budgets/budgetAction:BudgetAction": _budget_action,
     "aws:codebuild/project:Project": _build,
 }

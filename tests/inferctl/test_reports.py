@@ -9,10 +9,10 @@ import pytest
 
 from environments import loader
 from inferctl import costs, pull_request, reports
-from inferctl.engine import Outcome
 from inferctl.errors import CommandFailed, Refused
 from inferctl.findings import PolicyFinding
 from inferctl.judged import Judged, judged
+from inferctl.outcome import Outcome
 from tests.cost.deployments import component, resource
 
 NAT = resource("aws:ec2/natGateway:NatGateway", "nat-a", of="network")
