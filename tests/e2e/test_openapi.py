@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.checks import load_all_checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -26,7 +27,7 @@ from inferctl.session import Session
 from tests import oip_conformance
 from tests.oip_conformance import Answer, Front
 
-EXAMPLES = 25
+EXAMPLES = 10
 """Requests for each operation and kind of data."""
 load_all_checks()
 
@@ -48,12 +49,17 @@ def operations(document: dict[str, Any], mode: GenerationMode) -> list[Any]:
     return found if mode is GenerationMode.POSITIVE else takes_data
 
 
+def cold(answer: Any) -> bool:
+    """Whether it says that the model has no replica yet, with a time to wait and where to leave a job."""
+    return answer.status_code == 503 and "retry-after" in answer.headers and "jobs" in answer.json()
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 def test_nothing_that_fits_or_breaks_the_document_gets_an_answer_that_breaks_it(
     document: dict[str, Any], client: Client, mode: GenerationMode
 ) -> None:
     headers = client.headers("acme")
-    checks = [not_a_server_error, status_code_conformance, content_type_conformance]
+    checks = [status_code_conformance, content_type_conformance]
     checks += [response_headers_conformance, response_schema_conformance]
     if mode is GenerationMode.NEGATIVE:
         checks.append(negative_data_rejection)
@@ -74,6 +80,7 @@ def test_nothing_that_fits_or_breaks_the_document_gets_an_answer_that_breaks_it(
             def answers(case: Any) -> None:
                 answer = case.call(base_url=client.url, session=http, headers=headers, timeout=60)
                 statuses[answer.status_code] += 1
+                assert answer.status_code < 500 or cold(answer), f"{case.operation.label}: {answer.text}"
                 case.validate_response(answer, checks=checks)
 
             answers()
@@ -107,3 +114,17 @@ def test_the_api_does_what_the_protocol_says(api: Front, check: Callable[[Front]
 def test_what_the_api_leaves_out_it_does_not_promise(api: Front) -> None:
     assert api.get("/v2").json()["extensions"] == []
     assert api.get(f"{oip_conformance.MODEL}/versions/v1").status == 404
+
+
+def test_texts_become_vectors_through_the_api(client: Client) -> None:
+    """The sentence encoder behind gateway and router; similarities as its authors' library computes them."""
+    texts = ["That is a happy person", "That is a happy dog", "Today is a sunny day"]
+    answer = httpx.post(
+        f"{client.url}/v1/embeddings",
+        json={"model": "minilm", "input": texts},
+        headers=client.headers("acme"),
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    vectors = np.array([each["embedding"] for each in answer.json()["data"]])
+    assert vectors[0] @ vectors[1:].T == pytest.approx([0.6946, 0.2569], abs=1e-4)
