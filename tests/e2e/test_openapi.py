@@ -12,7 +12,7 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
-from schemathesis.checks import load_all_checks
+from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -29,6 +29,8 @@ from tests.oip_conformance import Answer, Front
 
 EXAMPLES = 10
 """Requests for each operation and kind of data."""
+SERVED = ("digits", "digits-gpu")
+"""Models by a function and by the model server behind the router."""
 load_all_checks()
 
 
@@ -41,17 +43,24 @@ def document(session: Session) -> dict[str, Any]:
 
 
 def operations(document: dict[str, Any], mode: GenerationMode) -> list[Any]:
-    """Those that data of this kind can be made for: a GET without parameters has no wrong form."""
+    """Those that answer on any machine and that data of this kind can be made for.
+
+    Left out are models without a server here, and `/v1`, whose errors have OpenAI's form (test_vllm_contract).
+    A GET without parameters has no wrong form.
+    """
     schema = schemathesis.openapi.from_dict(document)
     found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
-    assert len(found) == sum(len(path) for path in document["paths"].values())
+    found = [each for each in found if _answers_here(each.path)]
+    assert {f"/v2/models/{model}/infer" for model in SERVED} <= {each.path for each in found}
     takes_data = [each for each in found if any(True for _ in each.body)]
     return found if mode is GenerationMode.POSITIVE else takes_data
 
 
-def cold(answer: Any) -> bool:
-    """Whether it says that the model has no replica yet, with a time to wait and where to leave a job."""
-    return answer.status_code == 503 and "retry-after" in answer.headers and "jobs" in answer.json()
+def _answers_here(path: str) -> bool:
+    parts = path.split("/")
+    if parts[:3] == ["", "v2", "models"] and len(parts) > 3:
+        return parts[3] in (*SERVED, "{model}")
+    return parts[1] == "v2"
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
@@ -59,7 +68,7 @@ def test_nothing_that_fits_or_breaks_the_document_gets_an_answer_that_breaks_it(
     document: dict[str, Any], client: Client, mode: GenerationMode
 ) -> None:
     headers = client.headers("acme")
-    checks = [status_code_conformance, content_type_conformance]
+    checks = [not_a_server_error, status_code_conformance, content_type_conformance]
     checks += [response_headers_conformance, response_schema_conformance]
     if mode is GenerationMode.NEGATIVE:
         checks.append(negative_data_rejection)
@@ -80,7 +89,6 @@ def test_nothing_that_fits_or_breaks_the_document_gets_an_answer_that_breaks_it(
             def answers(case: Any) -> None:
                 answer = case.call(base_url=client.url, session=http, headers=headers, timeout=60)
                 statuses[answer.status_code] += 1
-                assert answer.status_code < 500 or cold(answer), f"{case.operation.label}: {answer.text}"
                 case.validate_response(answer, checks=checks)
 
             answers()
