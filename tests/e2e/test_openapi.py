@@ -45,7 +45,8 @@ def document(session: Session) -> dict[str, Any]:
 def operations(document: dict[str, Any], mode: GenerationMode) -> list[Any]:
     """Those that answer on any machine and that data of this kind can be made for.
 
-    Left out are models without a server here, and `/v1`, whose errors have OpenAI's form (test_vllm_contract).
+    Left out are models without a server here, and `/v1`, whose errors have OpenAI's form: those are judged by
+    their own contract.
     A GET without parameters has no wrong form.
     """
     schema = schemathesis.openapi.from_dict(document)
