@@ -1,7 +1,8 @@
 """A subsegment for each request in Lambda's own trace, in AWS X-Ray's format, sent to the daemon beside it.
 
-Active tracing gives a function's segment, which tells nothing of model, status or rows. X-Ray's SDK would add
-a quarter of a second to every cold start (`make bench-serving` measures it); what it sends is one datagram.
+Active tracing gives a function's segment, which tells nothing of model, status or rows. X-Ray's SDK and the
+library around it would double the time of a cold start's imports (`make bench-serving`); what they send is
+one datagram.
 
 Format: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
 Daemon: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html#xray-api-daemon

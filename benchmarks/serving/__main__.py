@@ -7,6 +7,7 @@ compared. Peers are installed into `.local/bench`, for this alone.
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=8, help="turns of each server (default: 8)")
     parser.add_argument("--requests", type=int, default=500, help="requests of a turn (default: 500)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are ended, too
     with tempfile.TemporaryDirectory(prefix="bench-models-") as folder:
         digits, minilm = Path(folder, "digits"), Path(folder, "minilm")
         digits_recipe.build(digits)

@@ -88,6 +88,7 @@ def running(
                     "PATH": os.environ["PATH"],
                     "HOME": folder,
                     "PORT": str(port),
+                    "GRPC_PORT": str(_free_port()),
                     "MODEL": str(model / "model.onnx"),
                     "MODEL_DIR": str(model),
                     "OMP_NUM_THREADS": "1",

@@ -35,7 +35,7 @@ class Server:
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30)
 
     def wait(self, path: str = "/v2/health/ready", status: int = 200) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if self.http.get(path).status_code == status:

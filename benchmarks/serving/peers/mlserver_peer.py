@@ -30,7 +30,7 @@ async def main() -> None:
     settings = Settings(
         host="127.0.0.1",
         http_port=int(os.environ["PORT"]),
-        grpc_port=int(os.environ["PORT"]) + 1,
+        grpc_port=int(os.environ["GRPC_PORT"]),
         parallel_workers=0,
         metrics_endpoint=None,
         debug=False,
