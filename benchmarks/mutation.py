@@ -49,7 +49,7 @@ LIMIT_S = 60
 # The first two make modules that do not import, or no change; `is` for `==` is the same for interned text.
 _POINTLESS = ("RemoveDecorator", "NoOp", "_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 
-_PLAIN = ("-qxs", *(word for name in ("cacheprovider", "xdist", "logging") for word in ("-p", f"no:{name}")))
+_PLAIN = ("-qxs", "-n0", *(word for name in ("cacheprovider", "logging") for word in ("-p", f"no:{name}")))
 
 Fate = Literal["killed", "survived", "does not import"]
 _FATES: Sequence[Fate] = ("killed", "survived", "does not import")
