@@ -13,10 +13,11 @@ import argparse
 import ast
 import contextlib
 import dataclasses
+import gc
 import io
 import os
 import random
-import signal
+import resource
 import sys
 import time
 import warnings
@@ -42,11 +43,13 @@ TESTS = (
     "test_settings.py",
 )
 SEED, SAMPLE = 7, 600
-LIMIT_S = 120
-"""Seconds after which a mutant that hangs counts as killed."""
+LIMIT_S = 60
+"""Seconds of CPU after which a mutant that hangs counts as killed."""
 
 # The first two make modules that do not import, or no change; `is` for `==` is the same for interned text.
 _POINTLESS = ("RemoveDecorator", "NoOp", "_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
+
+_PLAIN = ("-qxs", "-n0", *(word for name in ("cacheprovider", "logging") for word in ("-p", f"no:{name}")))
 
 Fate = Literal["killed", "survived", "does not import"]
 _FATES: Sequence[Fate] = ("killed", "survived", "does not import")
@@ -54,20 +57,31 @@ _FATES: Sequence[Fate] = ("killed", "survived", "does not import")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one module; `text` is the whole module with it."""
+    """One change of one module."""
 
     module: str
     operator: str
+    occurrence: int
     line: int
-    text: str
 
     @property
     def name(self) -> str:
         return f"policies.rules.{self.module}"
 
+    def text(self) -> str:
+        """The whole module with the change; the module itself where cosmic-ray cannot make it."""
+        from cosmic_ray import plugins
+        from cosmic_ray.mutating import mutate_code
+
+        source = (RULE_FILES / f"{self.module}.py").read_text(encoding="utf-8")
+        try:
+            return mutate_code(source, plugins.get_operator(self.operator)(), self.occurrence) or source
+        except AttributeError:  # an exception of another module
+            return source
+
     def change(self) -> str:
         before = (RULE_FILES / f"{self.module}.py").read_text(encoding="utf-8").splitlines()
-        changed = unified_diff(before, self.text.splitlines(), lineterm="", n=0)
+        changed = unified_diff(before, self.text().splitlines(), lineterm="", n=0)
         return "\n".join(f"    {line}" for line in changed if line[:2] not in ("--", "++", "@@"))
 
 
@@ -75,7 +89,6 @@ def mutants(module: Path) -> Iterator[Mutant]:
     """Every mutant of a module, in an order of its own."""
     from cosmic_ray import plugins
     from cosmic_ray.ast import ast_nodes, get_ast
-    from cosmic_ray.mutating import mutate_code
 
     source = module.read_text(encoding="utf-8")
     nodes, left_out = list(ast_nodes(get_ast(source))), _left_out(source)
@@ -85,14 +98,8 @@ def mutants(module: Path) -> Iterator[Mutant]:
             continue
         positions = [place for node in nodes for place in kind().mutation_positions(node)]
         for occurrence, (start, _) in enumerate(positions):
-            if any(first <= start < last for first, last in left_out):
-                continue
-            with contextlib.suppress(
-                AttributeError
-            ):  # an exception of another module, which cosmic-ray cannot
-                text = mutate_code(source, kind(), occurrence)
-                if text is not None and text != source:
-                    yield Mutant(module.stem, name.partition("/")[2], start[0], text)
+            if not any(first <= start < last for first, last in left_out):
+                yield Mutant(module.stem, name, occurrence, start[0])
 
 
 def _left_out(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -119,11 +126,15 @@ class Trial:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if not passes(session, session.items):
             sys.exit("the tests fail without any mutant")
+        gc.disable()
+        gc.freeze()  # a collection in the fork would copy every page
         for mutant in self._mutants:
             if self.fates["killed"] + self.fates["survived"] >= self._sample:
                 break
             fate = tried(mutant, session)
             self.fates[fate] += 1
+            if sum(self.fates.values()) % 50 == 0:
+                print(dict(self.fates), file=sys.stderr, flush=True)
             if fate == "survived":
                 where = f"{mutant.module}.py:{mutant.line} {mutant.operator}"
                 print(f"survived: {where}\n{mutant.change()}", file=sys.__stdout__, flush=True)
@@ -135,8 +146,8 @@ def tried(mutant: Mutant, session: pytest.Session) -> Fate:
     child = os.fork()
     if child:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return "killed" if status < 0 else _FATES[status]  # below zero: it hung, and the alarm ended it
-    signal.alarm(LIMIT_S)
+        return "killed" if status < 0 else _FATES[status]  # below zero: it hung, and the kernel ended it
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
     fate: Fate = "does not import"
     try:
         changed = put_in_place(mutant)
@@ -159,7 +170,10 @@ def put_in_place(mutant: Mutant) -> set[str]:
         for module in SUBJECTS
         if module is not before and any(id(value) in theirs for value in vars(module).values())
     ]
-    texts = [(before, mutant.text), *((user, Path(str(user.__file__)).read_text("utf-8")) for user in users)]
+    texts = [
+        (before, mutant.text()),
+        *((user, Path(str(user.__file__)).read_text("utf-8")) for user in users),
+    ]
     known = {rule.id: rule for rule in RULES}
     changed = set()
     for module, text in texts:
@@ -200,8 +214,8 @@ def main() -> None:
     print(f"{len(everything)} mutants of {len(files)} modules; seed {args.seed}", flush=True)
     started, trial = time.perf_counter(), Trial(everything, args.sample)
     tests = [str(ROOT / "tests" / "policies" / name) for name in TESTS]
-    with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["-qx", "-p", "no:cacheprovider", "-p", "no:xdist", *tests], plugins=[trial])
+    with contextlib.redirect_stdout(io.StringIO()):  # a line for each failure of each mutant
+        pytest.main([*_PLAIN, *tests], plugins=[trial])
     killed, survived, broken = (trial.fates[fate] for fate in _FATES)
     print(
         f"{killed} of {killed + survived} killed: {killed / (killed + survived):.1%}"

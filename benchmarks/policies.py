@@ -119,11 +119,12 @@ def judging_alone(export: Mapping[str, Any]) -> dict[str, float]:
         for rule in RULES
     ]
     mandatory = sdk.EnforcementLevel.MANDATORY
-    theirs = sdk.policy._PolicyAnalyzerServicer("empty", "0.0.1", empty, mandatory, *[None] * 7)
+    theirs: Any = sdk.policy._PolicyAnalyzerServicer("empty", "0.0.1", empty, mandatory, *[None] * 7)
     theirs.Configure(pb.ConfigureAnalyzerRequest(), None)
     each, whole = requests(export)
     taken = {}
-    for name, service in {"all rules": ours, "as many empty policies of the SDK": theirs}.items():
+    services: dict[str, Any] = {"all rules": ours, "as many empty policies of the SDK": theirs}
+    for name, service in services.items():
         started = time.process_time()
         for request in each:
             service.Remediate(request, None)

@@ -240,8 +240,8 @@ STRANGERS = {
     "stranger-vpc": "gateway-endpoints-s3-ddb private-endpoints-prod vpc-default-sg-closed vpc-flow-logs",
     "stranger-warm": "lambda-no-provisioned-concurrency-dev",
     # What the strangers together do to the stack.
-    "inference-platform-prod": "cloudtrail-single-management-trail interface-endpoint-budget max-node-count "
-    "nat-gateway-count",
+    "inference-platform-prod": "cloudtrail-single-management-trail estimated-monthly-cost-cap "
+    "interface-endpoint-budget max-node-count nat-gateway-count",
 }
 """Resource of planted/strangers.py -> the rules that it breaks."""
 
