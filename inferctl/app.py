@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -287,4 +288,4 @@ def _environment_asked_for() -> str:
     for one, value in itertools.pairwise(args):
         if one in ("--env", "-e"):
             return value
-    return "local"
+    return os.environ.get("ENV") or "local"

@@ -13,6 +13,9 @@ from inferctl.errors import CommandFailed
 from local_aws.emulator import Endpoints
 from local_aws.operations import MOTO_SERVICES
 
+_GLOBAL = ("ce", "pricing")
+"""Billing's services answer in us-east-1 for every region."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Client:
@@ -35,7 +38,8 @@ class Client:
     def aws(self, service: str) -> Any:
         """A boto3 client for the environment's AWS."""
         if not self.endpoints or not self.credentials:
-            return boto3.client(service, region_name=self.region)
+            region = "us-east-1" if service in _GLOBAL else self.region
+            return boto3.client(service, region_name=region)
         return boto3.client(
             service,
             region_name=self.region,

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from environments.schema import Environment
 from inferctl.checks import Finding, fault, ok, unknown
 from inferctl.quotas import Demand, cluster_models, demands, nodes
@@ -38,7 +40,14 @@ def quotas(env: Environment, aws: Callable[[str], Any]) -> Iterator[Finding]:
 def _quota(demand: Demand, aws: Callable[[str], Any]) -> float | None:
     api = aws("service-quotas")
     if demand.code:
-        answer = api.get_service_quota(ServiceCode=demand.service, QuotaCode=demand.code)
+        code = {"ServiceCode": demand.service, "QuotaCode": demand.code}
+        try:
+            answer = api.get_service_quota(**code)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchResourceException":
+                raise
+            # An account that never asked for more has the default.
+            answer = api.get_aws_default_service_quota(**code)
         return float(answer["Quota"]["Value"])
     for page in api.get_paginator("list_service_quotas").paginate(ServiceCode=demand.service):
         for quota in page["Quotas"]:

@@ -1,6 +1,7 @@
 """The request diagram: one inference request from the token to the answer, as a sequence."""
 
 import itertools
+import re
 from collections.abc import Iterator
 
 from inferctl.flows import PATH
@@ -25,7 +26,8 @@ TITLES = {
 
 def request(env: str, graph: Graph) -> str:
     """The sequence, with the figures of this environment."""
-    present = [box for box in TITLES if box == "client" or box in graph.boxes]
+    steps = [*_token(graph), *_admission(graph), *_answers(graph)]
+    present = [box for box in TITLES if any(re.search(rf"(^ *|>){box}\b", step) for step in steps)]
     lines = [
         "sequenceDiagram",
         f"  accTitle: {env}: one request",
@@ -33,9 +35,7 @@ def request(env: str, graph: Graph) -> str:
         "  autonumber",
         "  actor client as Client",
         *(f"  participant {box} as {TITLES[box]}" for box in present[1:]),
-        *_token(graph),
-        *_admission(graph),
-        *_answers(graph),
+        *steps,
     ]
     return "\n".join(lines) + "\n"
 
@@ -91,16 +91,20 @@ def _admission(graph: Graph) -> Iterator[str]:
 def _answers(graph: Graph) -> Iterator[str]:
     """An alternative for each backend that has models."""
     ways = {"functions": _function, "gpu_models": _gpu, "sagemaker": _sagemaker}
-    word = "alt"
+    word, paths = "alt", graph.api.get("paths", {})
     for box, way in ways.items():
-        if box in graph.boxes:
-            yield f"  {word} {', '.join(graph.members[box])}"
+        # A model that takes jobs only has no such path; of a document that is not known yet, all are shown.
+        names = [
+            name for name in graph.members.get(box, ()) if not paths or f"/v2/models/{name}/infer" in paths
+        ]
+        if names:
+            yield f"  {word} {', '.join(names)}"
             yield from (f"    {line}" for line in way(graph))
             word = "else"
     if word == "else":
         yield "  end"
     yield "  gateway-->>client: 200, tensors"
-    if "jobs" in graph.boxes:
+    if "jobs" in graph.boxes and any(path.endswith("/jobs") for path in paths):
         yield "  opt not now: POST jobs"
         yield "    gateway->>jobs: input, held until a model has time"
         yield "    gateway-->>client: 202, Location of the job"

@@ -65,6 +65,8 @@ def api(session: Session, client: Client) -> Iterator[Finding]:
         ready = httpx.get(f"{client.url}/v2/models/{model}/ready", headers=headers, timeout=60)
         if ready.status_code == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in ready.headers:
             yield ok(f"model {model} is asleep: a request or a job wakes it")
+        elif ready.is_error and not _published(client, model):
+            yield unknown(f"model {model} waits for its first publication")
         elif ready.is_error:
             yield fault(
                 f"model {model} answers {ready.status_code}: {ready.text[:200]}",
@@ -72,6 +74,13 @@ def api(session: Session, client: Client) -> Iterator[Finding]:
             )
         else:
             yield ok(f"model {model} is ready")
+
+
+def _published(client: Client, model: str) -> bool:
+    """Whether the model store holds any version."""
+    bucket = client.outputs["models_bucket"]
+    listed = client.aws("s3").list_objects_v2(Bucket=bucket, Prefix=f"models/{model}/", MaxKeys=1)
+    return bool(listed.get("KeyCount"))
 
 
 def stage(session: Session, client: Client) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from environments import loader
 from environments.schema import Environment
-from inferctl import doctor
 from inferctl.checks import Result
 from inferctl.doctor import COST_TAGS, Site, examine_site
 from inferctl.quotas import demands
+from toolchain import cli
 
 MODELS = {
     "llama": {
@@ -205,7 +205,7 @@ def test_a_range_too_small_for_the_nodes_is_found() -> None:
 
 
 def test_a_missing_pulumi_cli_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.cli, "find", lambda: None)
+    monkeypatch.setattr(cli, "find", lambda: None)
     assert faults(examined(Account(prod()))) == [("tools", "the Pulumi CLI has not been set up")]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from inferctl import drawing
+from inferctl.workspace import ROOT
 from toolchain.progress import Progress
 
 pytestmark = pytest.mark.integration
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.integration
 
 def test_the_committed_diagrams_are_of_the_present_program(env: str, export: dict[str, Any]) -> None:
     stale = [
-        str(path.relative_to(drawing.ROOT))
+        str(path.relative_to(ROOT))
         for path, text in drawing.files(env, export).items()
         if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
