@@ -277,8 +277,8 @@ class Environment(Section):
             )
         if self.has_cluster and (missing := sorted(REGISTRIES - self.images.registries.keys())):
             raise ValueError(
-                f"images.registries: the cluster's charts and engines come from {', '.join(missing)}, too; add "
-                "it, with the ARN of the secret to log in with where the registry wants one"
+                f"images.registries: the cluster's charts and engines come from {', '.join(missing)}, too; "
+                "add it, with the ARN of the secret to log in with where the registry wants one"
             )
         if self.web_acl:
             # A tenant may sit behind one address: its plan's requests in the rule's 5 minutes must pass.
