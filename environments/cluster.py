@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments.instance_types import ACCELERATORS
 
+# Charts come from GitHub's registry and AWS's public one, vLLM and its router from Docker Hub.
+REGISTRIES = frozenset({"docker.io", "ghcr.io", "public.ecr.aws"})
+
 ClientName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}[a-z0-9]$")]
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments import jobs as batch
 from environments import operations
-from environments.cluster import Cluster
+from environments.cluster import REGISTRIES, Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.load import Load
 
@@ -278,6 +278,11 @@ class Environment(Section):
             raise ValueError(
                 "images.registry_scanning: one setting of the account and region; only the stack with "
                 "account_baseline: create may make it"
+            )
+        if self.has_cluster and (missing := sorted(REGISTRIES - self.images.registries.keys())):
+            raise ValueError(
+                f"images.registries: the cluster's charts and engines come from {', '.join(missing)}, too; "
+                "add it, with the ARN of the secret to log in with where the registry wants one"
             )
         if self.web_acl:
             # A tenant may sit behind one address: its plan's requests in the rule's 5 minutes must pass.

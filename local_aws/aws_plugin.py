@@ -182,7 +182,13 @@ class AwsPlugin(Plugin):
             )
         rule = autonaming.naming(kind)
         name = str(plain(inputs.get(rule.property))) if rule else ""
-        return self._emulation.create(urn, kind, table, inputs, name)
+        try:
+            return self._emulation.create(urn, kind, table, inputs, name)
+        except Refused as error:
+            if not table.orphan or table.orphan not in str(error):
+                raise
+            self.log(urn, "what it belongs to is in the state alone, and so is it")
+            return self._planner.state(urn, kind, inputs)
 
     def _open(self, kind: ResourceType, table: Type) -> Props:
         return {name: UNKNOWN for name, shape in kind.outputs.items() if not shape.optional}

@@ -72,6 +72,7 @@ class Type:
         replace, local: properties that force a replacement; properties that no operation needs to take.
         unread: properties that the embedded AWS reads back wrong, and that are taken as they were written.
         fresh: outputs that an update may change, unknown while it is previewed.
+        orphan: error code of a creation whose owner is in the state alone; so is the resource then.
     """
 
     service: str
@@ -94,6 +95,7 @@ class Type:
     replace: frozenset[str]
     local: frozenset[str]
     unread: frozenset[str]
+    orphan: str
     fresh: frozenset[str]
 
 
@@ -132,6 +134,7 @@ def held(
     local: str = "",
     unread: str = "",
     fresh: str = "",
+    orphan: str = "",
     facts: Mapping[str, Call] | None = None,
     outputs: Mapping[str, str] | None = None,
     made: str = "",
@@ -157,6 +160,7 @@ def held(
         outputs=outputs or {},
         prepare=prepare,
         clear=clear,
+        orphan=orphan,
         tag=_call(tag),
         untag=_call(untag),
         replace=frozenset(replace.split()),

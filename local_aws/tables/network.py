@@ -117,6 +117,7 @@ def _rule(owner: str, direction: str) -> tuple[str, Type]:
         update=(call("modify_security_group_rules", on=_RULE, SecurityGroupRules=[changed]),),
         unread="description",
         outputs={"securityGroupRuleId": "{id}"},
+        orphan="InvalidGroup.NotFound",  # a group that EKS would make
     )
 
 

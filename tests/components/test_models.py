@@ -55,7 +55,7 @@ REGISTERS = {
 def stage(folder: Path, models: Mapping[str, Any]) -> Recorded:
     """The whole program with these models and no other."""
     none_other = dict.fromkeys(loader.from_file(ENVIRONMENT).models)
-    settings = {"models": {**none_other, **models}, "cluster": {"always": True}}
+    settings = {"models": {**none_other, **models}, "cluster": {"always": True}, "load": {}}
     return program(ENVIRONMENT, folder, settings)
 
 

@@ -239,6 +239,26 @@ def test_a_broken_model_of_any_backend_is_named_as_in_the_file(
     assert re.search(remedy, line), line
 
 
+GPU_MODEL = {"backend": "eks", "version": "v1", "accelerator": "g6.xlarge", "scale": {"max": 1}}
+
+
+def test_a_cluster_needs_the_registries_of_its_charts(write: Write) -> None:
+    [line] = refused(write({"models": {"trial": GPU_MODEL}})).splitlines()
+    assert "images.registries: the cluster's charts and engines come from docker.io, ghcr.io, too" in line
+
+
+def test_there_is_a_cluster_where_a_model_runs_on_it_or_it_is_asked_for(write: Write) -> None:
+    secret = "arn:aws:secretsmanager:us-east-1:111111111111:secret:ecr-pullthroughcache/x-AbCdEf"
+    images = {"registries": {"public.ecr.aws": None, "ghcr.io": secret, "docker.io": secret}}
+    assert not loader.from_file(write({})).has_cluster
+    assert loader.from_file(write({"images": images, "cluster": {"always": True}})).has_cluster
+    with_model = loader.from_file(write({"images": images, "models": {"trial": GPU_MODEL}}))
+    assert with_model.has_cluster
+    assert with_model.image_architectures == ["x86_64", "arm64"]
+    assert with_model.cluster_settings()["gpus"] == 2  # one, and one more for an update
+    assert with_model.cluster_settings()["instance_types"] == ["g6.xlarge"]
+
+
 BROKEN_TEXT = {
     "not YAML": ("config: [", "not valid YAML at line 1"),
     "a list": ("- a\n", "must be a mapping, not list"),
