@@ -69,7 +69,7 @@ class RollbackAlarms(pulumi.ComponentResource):
         names = [
             self._alarm(
                 "errors",
-                f"More than {allowed:.2%} of the requests end with a 5xx",
+                f"More than {allowed:.2%} of the requests end with a 5xx. Runbook: docs/runbooks/slo-burn.md",
                 metric_name="Invocation5XXErrors",
                 statistic="Average",  # each request counts 1 or 0
                 threshold=allowed,
@@ -79,7 +79,8 @@ class RollbackAlarms(pulumi.ComponentResource):
             names.append(
                 self._alarm(
                     "latency",
-                    f"The model takes longer than {args.p99_ms} ms for one request in a hundred",
+                    f"One request in a hundred takes the model longer than {args.p99_ms} ms. "
+                    "Runbook: docs/runbooks/p99.md",
                     metric_name="ModelLatency",
                     extended_statistic="p99",
                     evaluate_low_sample_count_percentiles="ignore",
@@ -104,6 +105,7 @@ class RollbackAlarms(pulumi.ComponentResource):
             datapoints_to_alarm=2,
             treat_missing_data="notBreaching",
             alarm_actions=args.actions,
+            ok_actions=args.actions,
             tags=args.tags,
             opts=self._child,
             **metric,

@@ -212,9 +212,7 @@ def bounded(made: Recorded) -> None:
     found = 0
     for role in made.all("aws:iam/role:Role"):
         if role.name != "delivery-plan":
-            assert role.inputs["permissionsBoundary"].endswith(
-                ":policy/boundaries/inference-platform-prod-boundary"
-            )
+            assert role.inputs["permissionsBoundary"].endswith("/inference-platform-prod-boundary")
             found += 1
         if not role.name.startswith("delivery-"):
             assert role.inputs["path"] == "/inference-platform/prod/"
