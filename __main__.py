@@ -228,7 +228,7 @@ if env.watch.canary_minutes:
     c.Canary("canary", canary_args, opts)
 
 if env.costs:
-    hours = env.costs.parking and c.WorkingHours(**env.costs.parking.model_dump())
+    hours = c.WorkingHours(**env.costs.parking.model_dump()) if env.costs.parking else None
     costs_args = c.CostGuardArgs(
         **site,
         stopped_role_arns=deliverers if env.costs.stop_at_budget else (),

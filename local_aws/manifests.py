@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
+import jsonschema
 import yaml
 from kubernetes_validate.utils import schema_contents
 from referencing import Registry, Resource

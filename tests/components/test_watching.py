@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -70,8 +71,9 @@ def test_an_endpoint_is_watched_by_the_name_that_it_has(deployment_of: Deployed)
     made = deployment_of("sagemaker")
     endpoints = {each.inputs["name"] for each in made.all("aws:sagemaker/endpoint:Endpoint")}
     for model, hosting in sagemaker_programs.HOSTINGS.items():
+        mode: Any = hosting.mode
         watch = ModelWatch(
-            model=model, backend="sagemaker", mode=hosting.mode, instance=getattr(hosting, "instance", "")
+            model=model, backend="sagemaker", mode=mode, instance=getattr(hosting, "instance", "")
         )
         assert watch.endpoint_name(SITE) in endpoints
 
@@ -219,7 +221,7 @@ def bounded(made: Recorded) -> None:
     assert found >= 10
 
 
-EXPECTED = [{"name": "p", "data": [0.5, 0.25]}, {"name": "label", "data": ["a"]}]
+EXPECTED: list[dict[str, Any]] = [{"name": "p", "data": [0.5, 0.25]}, {"name": "label", "data": ["a"]}]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +234,7 @@ EXPECTED = [{"name": "p", "data": [0.5, 0.25]}, {"name": "label", "data": ["a"]}
         ([{"name": "label", "data": ["a"]}], "'p' is missing"),
     ],
 )
-def test_the_canary_sees_what_is_wrong(given: list[dict[str, object]], says: str) -> None:
+def test_the_canary_sees_what_is_wrong(given: list[dict[str, Any]], says: str) -> None:
     found = difference(EXPECTED, given, absolute=1e-5, relative=0)
     assert says in found
     assert bool(says) == bool(found)

@@ -100,7 +100,8 @@ def _aggregate(function: str, name: str, rows: list[Row]) -> float:
     if function == "count":
         return len(rows)
     values = [float(row[name]) for row in rows if row.get(name) is not None]
-    return {"avg": fmean, "max": max, "sum": sum}[function](values) if values else 0
+    aggregates: dict[str, Callable[[list[float]], float]] = {"avg": fmean, "max": max, "sum": sum}
+    return aggregates[function](values) if values else 0
 
 
 def _shown(row: Row) -> Row:

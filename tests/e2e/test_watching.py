@@ -17,8 +17,8 @@ import pytest
 
 from components import metric
 from components.alarms import model_alarms
+from components.api_routes import STAGE
 from components.audit_events import AUDIT_EVENTS
-from components.gateway import STAGE
 from components.log_queries import QUERIES
 from components.names import Names
 from components.watch import ModelWatch, Site
@@ -104,8 +104,9 @@ def cloudwatch(client: Client) -> Any:
 
 def state(cloudwatch: Any, alarm: str) -> str:
     found = cloudwatch.describe_alarms(AlarmNames=[alarm], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    [only] = [*found["MetricAlarms"], *found.get("CompositeAlarms", [])]
-    return str(only["StateValue"])
+    alarms: list[Any] = [*found["MetricAlarms"], *found.get("CompositeAlarms", [])]
+    assert len(alarms) == 1
+    return str(alarms[0]["StateValue"])
 
 
 def put(cloudwatch: Any, watched: metric.Metric, values: Sequence[float], age_s: float = 0) -> None:

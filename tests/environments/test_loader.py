@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from environments import compute, loader
+from environments.catalogue import LambdaModel
 from environments.loader import PREFIX, EnvironmentInvalid
 from environments.schema import Environment
 from tests.components.programs import engine_config
@@ -209,7 +210,7 @@ def test_a_broken_setting_is_one_line_with_file_key_and_remedy(write: Write, wro
 class AllBackends(Environment):
     """An environment whose models may be on any backend."""
 
-    models: compute.Catalogue  # type: ignore[assignment]
+    models: compute.Catalogue
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,9 @@ def test_a_broken_catalogue_is_named_itself(write: Write, folder: Path) -> None:
 
 def test_an_environment_overrides_fields_of_a_model_and_keeps_the_others(write: Write) -> None:
     models = loader.from_file(write({"models": {"digits": {"memory_mb": 2048}}})).models
-    assert (models["digits"].memory_mb, models["digits"].version) == (2048, "v1")
+    digits = models["digits"]
+    assert isinstance(digits, LambdaModel)
+    assert (digits.memory_mb, digits.version) == (2048, "v1")
     assert models["digits"].slo.p99_ms == 300
     assert models["fraud"].version == "v2"
 

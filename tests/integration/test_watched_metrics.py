@@ -61,8 +61,9 @@ def emitters(resources: list[dict[str, Any]]) -> Iterator[Emitted]:
         yield from emitted("AWS/Lambda", FUNCTION, FunctionName=function["name"])
         variables = function["environment"]["variables"]
         if function["handler"] == MODEL_SERVER:
-            names = metric.EMITTED_BY_US["request"][0]
-            yield from emitted(metric.PLATFORM, names, model=variables["MODEL_NAME"])
+            yield from emitted(
+                metric.PLATFORM, metric.EMITTED_BY_US["request"][0], model=variables["MODEL_NAME"]
+            )
         if function["handler"] == CANARY:
             for model in variables["MODELS"].split(","):
                 yield from emitted(metric.PLATFORM, metric.EMITTED_BY_US["canary"][0], model=model)
@@ -79,8 +80,8 @@ def emitters(resources: list[dict[str, Any]]) -> Iterator[Emitted]:
         for variant in variants[endpoint["endpointConfigName"]]:
             place = {"EndpointName": endpoint["name"], "VariantName": variant["variantName"]}
             yield from emitted("AWS/SageMaker", BACKLOG, EndpointName=endpoint["name"])
-            for namespace, names in ENDPOINT.items():
-                yield from emitted(namespace, names, **place)
+            for namespace, of_endpoint in ENDPOINT.items():
+                yield from emitted(namespace, of_endpoint, **place)
     insights = [a for a in of("aws:eks/addon:Addon") if a["addonName"] == "amazon-cloudwatch-observability"]
     for addon in insights:
         for kind, names, dimension in (

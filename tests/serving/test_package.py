@@ -73,7 +73,9 @@ def test_changed_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(package, "_HERE", copy)
     package.build(tmp_path / "out", "local")
     (copy / "logs.py").write_text((copy / "logs.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True] * (len(package.FUNCTIONS) + 1)
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True] * (
+        len(package.FUNCTIONS) + 1
+    )
     (copy / "runtime.py").write_text((copy / "runtime.py").read_text() + "\n")
     again = package.build(tmp_path / "out", "local")
     assert [built.path.stem for built in again if built.built] == ["model-server", "model-server-image"]
