@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from environments import operations
 from environments.cluster import Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
+from environments.delivery import Delivery
 from environments.load import Load
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
@@ -235,6 +236,7 @@ class Environment(Section):
     audit: operations.Audit | None = Field(operations.Audit(), description="Records; null means none here.")
     costs: operations.Costs | None = Field(operations.Costs(), description="Budget; null means none.")
     delivery: operations.Delivery | None = Field(None, description="Deploy from GitHub; null means no.")
+    model_delivery: Delivery = Delivery()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
     load: Load = Load()

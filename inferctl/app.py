@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from environments import loader
-from inferctl import audit, costs, drawing, logs, verify
+from inferctl import audit, costs, drawing, logs, models, verify
 from inferctl import destroy as destroying
 from inferctl import doctor as doctoring
 from inferctl import plan as planning
@@ -29,6 +29,7 @@ EXIT_CODES = (
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, epilog=EXIT_CODES
 )
+app.add_typer(models.app, name="models")
 
 
 @app.command()

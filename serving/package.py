@@ -4,7 +4,7 @@
 
 writes a zip for each function and model-server-image.zip into OUTDIR/<target>. `local` has our code only, for
 an AWS whose functions run in an environment with the dependencies; the others have the dependencies too, from
-the hashed locks beside this file, except botocore, which Lambda brings. The same inputs give the same bytes
+the hashed locks beside this file, except boto3, which Lambda brings. The same inputs give the same bytes
 and are not built twice.
 """
 
@@ -26,11 +26,12 @@ PYTHON_VERSION = "3.13"
 # glibc of Amazon Linux 2023, which Lambda's Python 3.13 runs on.
 PLATFORMS = {"aws-arm64": "aarch64-manylinux_2_34", "aws-x86_64": "x86_64-manylinux_2_34"}
 TARGETS = ("local", *PLATFORMS)
-# Function -> the module of its handler.
+# Zip -> the modules of the handlers in it. What has no lock beside this file needs no more than boto3.
 FUNCTIONS = {
-    "model-server": "serving.lambda_app",
-    "authorizer": "serving.authorizer",
-    "canary": "serving.canary",
+    "model-server": ("serving.lambda_app", "serving.trial_app", "serving.drift_app"),
+    "authorizer": ("serving.authorizer",),
+    "delivery": ("serving.delivery_app",),
+    "canary": ("serving.canary",),
 }
 # The container image, and the modules that it can be started with.
 IMAGE = "model-server-image"
@@ -79,14 +80,15 @@ def build_context(path: Path) -> Package:
 
 
 def _build(path: Path, function: str, target: str, python_version: str) -> Package:
-    code = archive.closure(_HERE, FUNCTIONS[function])
+    code = archive.closure(_HERE, *FUNCTIONS[function])
     lock = _HERE / f"{_LOCK}-{function}.lock"
-    inputs = _inputs([*code.values(), lock], target, python_version)
+    locked = [lock] if lock.exists() else []
+    inputs = _inputs([*code.values(), *locked], target, python_version)
     if (kept := archive.kept(path, inputs)) is not None:
         return kept
     with tempfile.TemporaryDirectory(prefix="package-") as folder:
         files = dict(code)
-        if target != "local":
+        if target != "local" and locked:
             _install(Path(folder), lock, PLATFORMS[target], python_version)
             files |= _needed(Path(folder))
         contents = archive.sizes(files)

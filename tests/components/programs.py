@@ -21,7 +21,13 @@ from local_aws.values import plain
 from tests.components.recorded import Recorded, deployed
 
 PROGRAM = Path(__file__).parents[2] / "__main__.py"
-PACKAGES = ("model-server.zip", "authorizer.zip", "canary.zip", "model-server-image.zip")
+PACKAGES = (
+    "model-server.zip",
+    "authorizer.zip",
+    "canary.zip",
+    "delivery.zip",
+    "model-server-image.zip",
+)
 
 
 @dataclass

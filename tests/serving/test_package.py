@@ -22,10 +22,11 @@ def names(path: Path) -> list[str]:
 
 
 def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tmp_path: Path) -> None:
-    server, authorizer, _ = package.build(tmp_path, "local")
+    server, authorizer, deliveries, *_ = package.build(tmp_path, "local")
     assert {"serving/lambda_app.py", "serving/runtime.py", "serving/oip.py"} <= set(names(server.path))
     assert names(authorizer.path) == ["serving/__init__.py", "serving/authorizer.py", "serving/logs.py"]
-    for path in (server.path, authorizer.path):
+    assert "serving/runtime.py" not in names(deliveries.path)
+    for path in (server.path, authorizer.path, deliveries.path):
         unpacked = tmp_path / path.stem
         zipfile.ZipFile(path).extractall(unpacked)
         present = {file.relative_to(unpacked).as_posix() for file in unpacked.rglob("*.py")}
@@ -37,7 +38,9 @@ def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tm
 
 def test_nothing_that_runs_only_while_developing_is_in_a_zip(tmp_path: Path) -> None:
     for built in package.build(tmp_path, "local"):
-        assert not [name for name in names(built.path) if re.search(r"package|delivery|recipes|\.pyc", name)]
+        assert not [
+            name for name in names(built.path) if re.search(r"package|publication|recipes|\.pyc", name)
+        ]
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
@@ -55,9 +58,9 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_unchanged_inputs_are_not_built_again_and_damage_is(tmp_path: Path) -> None:
     first = package.build(tmp_path, "local")
-    assert [built.built for built in first] == [True, True, True]
+    assert [built.built for built in first] == [True] * 5
     again = package.build(tmp_path, "local")
-    assert [built.built for built in again] == [False, False, False]
+    assert [built.built for built in again] == [False] * 5
     assert [built.contents for built in again] == [built.contents for built in first]
     good = first[0].path.read_bytes()
     first[0].path.write_bytes(good[:-1])
@@ -73,7 +76,7 @@ def test_changed_code_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(package, "_HERE", copy)
     package.build(tmp_path / "out", "local")
     (copy / "logs.py").write_text((copy / "logs.py").read_text() + "\n")
-    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, True, True]
+    assert [built.built for built in package.build(tmp_path / "out", "local")] == [True] * 5
     (copy / "runtime.py").write_text((copy / "runtime.py").read_text() + "\n")
     assert [built.built for built in package.build(tmp_path / "out", "local")] == [True, False, True]
 
