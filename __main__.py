@@ -112,12 +112,29 @@ if env.has_cluster:
     cluster = c.Cluster("cluster", cluster_args, opts)
 
 functions = c.FunctionDefaults(**site, **logs, data_key_arn=keys.data_arn, **env.functions.defaults())
+captures = {
+    model: c.CaptureStream(
+        f"capture-{model}",
+        c.CaptureStreamArgs(
+            names=names,
+            tags=tags.component("drift"),
+            model=model,
+            data_bucket_arn=storage.data.arn,
+            data_key_arn=keys.data_arn,
+            **entry.drift.model_dump(include={"share", "raw", "flush_s"}),
+        ),
+        opts,
+    )
+    for model, entry in env.models.items()
+    if entry.backend == "lambda" and entry.drift.share
+}
 models_args = c.ModelsArgs(
     catalogue={model: entry.settings() for model, entry in env.models.items()},
     functions=functions,
     package=packages.model_server,
     images=images,
     models_bucket=storage.models.bucket,
+    captures=captures,
     network=network,
     cluster=cluster,
     alarm_actions=[alerts.arn],
@@ -161,6 +178,41 @@ analytics_args = c.AnalyticsArgs(
     scan_limit_mb=env.analytics.scan_limit_mb,
 )
 analytics = c.Analytics("analytics", analytics_args, opts)
+
+delivered = {
+    model: c.DeliveredModel(
+        backend=entry.backend,
+        endpoint=models.endpoints.get(model),
+        canary_s=entry.canary_s if entry.backend == "lambda" else None,
+        **entry.slo.model_dump(),
+    )
+    for model, entry in env.models.items()
+}
+delivery_args = c.DeliveryArgs(
+    defaults=functions,
+    package=packages.delivery,
+    trial_package=packages.model_server,
+    models_bucket=storage.models.bucket,
+    models=delivered,
+    protect=env.protect,
+    **env.model_delivery.model_dump(),
+)
+delivery = c.Delivery("model-delivery", delivery_args, opts)
+
+schedules = {
+    model: c.DriftSchedule(**entry.drift.model_dump(exclude={"share", "raw", "flush_s"}))
+    for model, entry in env.models.items()
+    if entry.backend == "lambda" and model in captures
+}
+drift_args = c.DriftMonitorArgs(
+    defaults=functions,
+    package=packages.model_server,
+    models_bucket=storage.models.bucket,
+    data_bucket=storage.data.bucket,
+    parameters_path=delivery.parameters_path,
+    models=schedules,
+)
+drift = c.DriftMonitor("drift", drift_args, opts)
 
 gateway_args = c.GatewayArgs(
     defaults=functions,
@@ -265,6 +317,10 @@ outputs = {
     "job_queues": {model: queue.url for model, queue in models.jobs.items()},
     "load": env.load.model_dump(),
     "region": env.region,
+    "delivery_machine": delivery.machine_arn,
+    "delivery_table": delivery.table_name,
+    "model_parameters": delivery.parameters_path,
+    "drift_function": drift.function.function_name,
 }
 for name, value in outputs.items():
     pulumi.export(name, value)

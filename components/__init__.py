@@ -8,11 +8,14 @@ from components.audit import Audit, AuditArgs
 from components.build_project import BuildDefaults, BuildNetwork
 from components.canary import TENANT as CANARY
 from components.canary import Canary, CanaryArgs
+from components.capture import CaptureStream, CaptureStreamArgs
 from components.cluster import Cluster, ClusterArgs
 from components.config_rules import ConfigRules, ConfigRulesArgs
 from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
+from components.delivery import DeliveredModel, Delivery, DeliveryArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
+from components.drift import DriftMonitor, DriftMonitorArgs, DriftSchedule
 from components.event_alerts import EventAlerts, EventAlertsArgs
 from components.function import LIVE, FunctionDefaults
 from components.gateway import Gateway, GatewayArgs, UsageLimits
@@ -51,6 +54,8 @@ __all__ = [
     "BuildNetwork",
     "Canary",
     "CanaryArgs",
+    "CaptureStream",
+    "CaptureStreamArgs",
     "Cluster",
     "ClusterArgs",
     "ConfigRules",
@@ -59,8 +64,14 @@ __all__ = [
     "CostGuardArgs",
     "CustomDomain",
     "CustomDomainArgs",
+    "DeliveredModel",
+    "Delivery",
     "DeliveryAccess",
     "DeliveryAccessArgs",
+    "DeliveryArgs",
+    "DriftMonitor",
+    "DriftMonitorArgs",
+    "DriftSchedule",
     "EventAlerts",
     "EventAlertsArgs",
     "FunctionDefaults",

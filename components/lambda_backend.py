@@ -8,6 +8,7 @@ import pulumi
 from components import iam
 from components.api_document import Json, lambda_integration
 from components.api_routes import MODEL_OPERATIONS
+from components.capture import CaptureStream
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.packages import Package
 
@@ -22,6 +23,8 @@ class LambdaBackendArgs:
     """Version to serve at first; deliveries move on from there."""
     package: Package
     models_bucket: pulumi.Input[str]
+    capture: CaptureStream | None = None
+    """Stream for the statistics of its requests; None means that none are kept."""
     memory_mb: int = 1024
     timeout_s: int = 20
     ephemeral_mb: int = 512
@@ -58,13 +61,15 @@ class LambdaBackend(pulumi.ComponentResource):
                     "MODEL_NAME": args.model,
                     "MODEL_VERSION": args.version,
                     "MODEL_BUCKET": args.models_bucket,
+                    **(args.capture.environment if args.capture else {}),
                 },
                 statements=[
                     iam.allow(
                         "ReadModel",
                         ["s3:GetObject"],
                         [f"{args.defaults.names.bucket_arn('models')}/models/{args.model}/*"],
-                    )
+                    ),
+                    *([args.capture.statement(args.defaults.names)] if args.capture else ()),
                 ],
                 memory_mb=args.memory_mb,
                 timeout_s=args.timeout_s,

@@ -1,12 +1,13 @@
 """The models of the catalogue, each on the backend that its entry names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 
 from components.api_document import Json
+from components.capture import CaptureStream
 from components.cluster import Cluster
 from components.function import Function, FunctionDefaults
 from components.gpu_backend import VLLM_IMAGE, GpuBackend, GpuBackendArgs
@@ -40,6 +41,8 @@ class ModelsArgs:
     """Images of the model server, for every machine that a model runs on."""
     models_bucket: pulumi.Input[str]
     network: Network
+    captures: Mapping[str, CaptureStream] = field(default_factory=dict)
+    """Streams for the statistics of the requests, by model on Lambda."""
     cluster: Cluster | None = None
     """Where models on EKS run; None where there are none."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
@@ -126,6 +129,7 @@ class Models(pulumi.ComponentResource):
             model=model,
             package=self._args.package,
             models_bucket=self._args.models_bucket,
+            capture=self._args.captures.get(model),
             **settings,
         )
         return LambdaBackend(f"{self._name}-{model}", args, opts=self._child)

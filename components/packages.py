@@ -33,7 +33,7 @@ class PackagesArgs:
     kms_key_arn: pulumi.Input[str]
     """KMS key that encrypts them."""
     folder: Path
-    """Folder that holds the zips (see `serving/package.py`)."""
+    """Folder that holds the zips, one for each attribute of `Packages` (see `serving/package.py`)."""
     with_image: bool = False
     """Whether a container image is built, too, from `model-server-image.zip` in that folder."""
 
@@ -54,6 +54,7 @@ class Packages(pulumi.ComponentResource):
     jobs_files: Package
     model_server_image: Package | None
     """Build context of the model server's image, where one is built."""
+    delivery: Package
 
     def __init__(self, name: str, args: PackagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:packages:Packages", name, None, opts)
@@ -84,4 +85,5 @@ class Packages(pulumi.ComponentResource):
         self.jobs = upload("jobs")
         self.jobs_files = upload("jobs-files")
         self.model_server_image = upload("model-server-image") if args.with_image else None
+        self.delivery = upload("delivery")
         self.register_outputs({})

@@ -94,6 +94,8 @@ class SageMakerBackend(pulumi.ComponentResource):
 
     endpoint_name: pulumi.Output[str]
     endpoint_arn: pulumi.Output[str]
+    execution_role_arn: pulumi.Output[str]
+    """Role of the containers, for models that deliveries make."""
     update_request: pulumi.Output[Mapping[str, Any]]
     """Arguments of UpdateEndpoint that put the stack's settings live and keep the number of instances."""
     integrations: pulumi.Output[Mapping[str, Json]]
@@ -186,6 +188,7 @@ class SageMakerBackend(pulumi.ComponentResource):
                 opts=self._child,
             )
         self.endpoint_name, self.endpoint_arn = endpoint.name, endpoint.arn
+        self.execution_role_arn = role.arn
         self.update_request = pulumi.Output.all(endpoint.name, configuration.name).apply(
             lambda known: update_request(known[0], known[1], deployment)
         )

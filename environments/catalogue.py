@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from environments.drift import Drift
+
 # S3 key, route, function name and metric dimension at once: the narrowest of their alphabets.
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 ModelVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
@@ -42,10 +44,14 @@ class LambdaModel(BaseModel):
     snap_start: bool = Field(False, description="Start published versions from a snapshot.")
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
+    drift: Drift = Drift()
+    canary_s: int | None = Field(
+        None, ge=0, le=7200, description="Seconds its canaries are watched; null means delivery.canary_s."
+    )
 
     def settings(self) -> dict[str, Any]:
         """What its backend is told."""
-        return self.model_dump(exclude={"engine", "recipe", "slo"})
+        return self.model_dump(exclude={"engine", "recipe", "slo", "canary_s", "drift"})
 
     @model_validator(mode="after")
     def _snap_start_limits(self) -> Self:

@@ -13,6 +13,7 @@ from environments import jobs as batch
 from environments import operations
 from environments.cluster import REGISTRIES, Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
+from environments.delivery import Delivery
 from environments.load import Load
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
@@ -239,6 +240,7 @@ class Environment(Section):
     delivery: operations.Delivery | None = Field(None, description="Deploy from GitHub; null means no.")
     jobs: batch.Jobs = batch.Jobs()
     analytics: batch.Analytics = batch.Analytics()
+    model_delivery: Delivery = Delivery()
     tenants: tuple[Tenant, ...] = Field(min_length=1, description="Customers of the API.")
     models: Catalogue = Field(description="Overrides of environments/models.yaml, by model name.")
     load: Load = Load()

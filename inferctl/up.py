@@ -12,16 +12,20 @@ from typing import Any
 
 from rich.console import Console
 
+from components.function import LIVE
 from environments.schema import Environment
 from inferctl import servers
+from inferctl.deliveries import Deliveries, Report, require_delivered, shown_by
 from inferctl.errors import CommandFailed, Refused
 from inferctl.outcome import Outcome
 from inferctl.session import Session, environment, open_session
 from inferctl.workspace import ROOT, Workspace
 from local_aws.plugins import planned_only
 from local_aws.tables import TABLES
-from serving import delivery, package
+from serving import package
+from serving.delivery import LambdaTarget
 from serving.manifest import FILE_NAME as MANIFEST
+from serving.publication import publish
 from toolchain.progress import Progress, Step
 
 SAMPLE = "digits"
@@ -58,7 +62,7 @@ def up(name: str, console: Console) -> None:
         _provision(session, progress)
         if env.embedded_aws:
             with progress.step("models") as step:
-                step.result = _deliver_samples(session)
+                step.result = _deliver_samples(session, shown_by(step))
             emulator.checkpoint()
             with progress.step("servers") as step:
                 started = servers.start(session, told(step))
@@ -138,11 +142,14 @@ def require(outcome: Outcome) -> None:
         )
 
 
-def _deliver_samples(session: Session) -> str:
-    """Build, publish and deliver the models of the catalogue that this checkout can make."""
+def _deliver_samples(session: Session, report: Report) -> str:
+    """Build, publish and deliver the models of the catalogue that this checkout can make.
+
+    A model that was delivered before stays at the version that is live; where a deployment has changed its
+    function, that version is delivered again.
+    """
     client = session.client()
-    s3, functions = client.aws("s3"), client.aws("lambda")
-    bucket = client.outputs["models_bucket"]
+    deliveries = Deliveries(client)
     said = []
     for model, entry in session.env.models.items():
         recipe = f"serving.recipes.{entry.recipe or model.replace('-', '_')}"
@@ -151,17 +158,27 @@ def _deliver_samples(session: Session) -> str:
             continue
         folder = session.workspace.local / "models" / model / entry.version
         if not (folder / MANIFEST).exists():
+            report(f"training {model}")
             # Imported here: scikit-learn takes seconds, and only the first `up` needs it.
             built = importlib.import_module(recipe).build(folder, entry.version)
             if built.name != model:  # a stand-in
                 (folder / MANIFEST).write_bytes(replace(built, name=model).encode())
-        manifest = delivery.publish(s3, bucket, folder)
         if entry.backend != "lambda":
+            publish(client.aws("s3"), client.outputs["models_bucket"], folder)
             said.append(f"{model} {entry.version} published")
             continue
-        function = client.outputs["model_functions"][model]
-        record = delivery.deliver_lambda(functions, function, "live", manifest)
-        said.append(f"{model} {entry.version} {'delivered' if record.changed else 'serves'}")
+        live = deliveries.live(model)
+        target = LambdaTarget(client.aws("lambda"), client.outputs["model_functions"][model], LIVE)
+        if live is not None and target.serves() == live and target.current():
+            said.append(f"{model} {live} serves")
+            continue
+        if live is None:
+            _, delivery = deliveries.publish(folder, "first version")
+        else:
+            delivery = deliveries.start(model, live, "deliver", "the function has changed")
+        record = deliveries.follow(model, delivery, report)
+        require_delivered(record)
+        said.append(f"{model} {record['version']} delivered")
     return ", ".join(said)
 
 

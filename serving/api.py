@@ -44,6 +44,9 @@ class Models(Protocol):
     def get(self, name: str, version: str | None) -> Model:
         """A loaded model; the version that is live when none is named. Raises ServingError."""
 
+    def observed(self, model: Model, request: oip.InferRequest, response: oip.InferResponse) -> None:
+        """Told of every inference that a client asked for and got."""
+
 
 def handle(models: Models, method: str, path: str, body: bytes, json_length: str | None = None) -> Answer:
     """Answer one request. `json_length`: the request's header Inference-Header-Content-Length."""
@@ -80,7 +83,9 @@ def _route(models: Models, method: str, path: str, body: bytes, json_length: str
     manifest = model.manifest
     if action == "/infer":
         request = oip.decode_request(body, manifest.signature, json_length)
-        encoded, length = oip.encode_response(model.infer(request), manifest.signature)
+        response = model.infer(request)
+        encoded, length = oip.encode_response(response, manifest.signature)
+        models.observed(model, request, response)
         if length is None:
             return Answer(200, encoded, rows=request.rows)
         header = {oip.JSON_LENGTH_HEADER: str(length)}

@@ -54,3 +54,7 @@ class Overloaded(ServingError):
 
 class InferenceFailed(ServingError):
     """The model failed on inputs that fit its signature."""
+
+
+class DeliveryRefused(Exception):
+    """A version does not go live; the text says why, for operators. No front raises it."""

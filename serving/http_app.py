@@ -12,6 +12,7 @@ Environment:
     HOST, PORT                                where to listen (default 127.0.0.1, 8080)
     MAX_BODY_BYTES, MAX_IN_FLIGHT             what to take on (default 16 MiB, 64)
     DRAIN_SECONDS                             after SIGTERM: how long to answer while saying "not ready" (3)
+    CAPTURE_STREAM, CAPTURE_SHARE, ...        what of it to count (see serving.capture)
     LOG_LEVEL                                 (INFO)
 """
 
@@ -29,6 +30,7 @@ from typing import Self
 import uvicorn
 
 from serving import golden, logs, providers
+from serving.capture import Capture
 from serving.errors import ModelRefused, ServingError
 from serving.http_front import HttpFront, Limits
 from serving.manifest import FILE_NAME
@@ -76,13 +78,14 @@ class Settings:
 
 def served_model(environment: Mapping[str, str], settings: Settings) -> ServedModel:
     """The model that the environment names. Raises ValueError, or ServingError for a folder at fault."""
+    capture = Capture.of(environment, background=True)
     folder = environment.get("MODEL_DIR")
     if folder is None and (SAGEMAKER_FOLDER / FILE_NAME).is_file():
         folder = str(SAGEMAKER_FOLDER)
     if folder is not None:
         manifest, _, data = read_folder(Path(folder))
         load = partial(_checked, lambda: Model(manifest, data, settings.providers, settings.threads))
-        return ServedModel(manifest.name, manifest.version, load)
+        return ServedModel(manifest.name, manifest.version, load, capture)
     names = ("MODEL_NAME", "MODEL_VERSION", "MODEL_BUCKET")
     if missing := [name for name in names if not environment.get(name)]:
         raise ValueError(f"set MODEL_DIR, or MODEL_NAME, MODEL_VERSION and MODEL_BUCKET; missing: {missing}")
@@ -93,7 +96,7 @@ def served_model(environment: Mapping[str, str], settings: Settings) -> ServedMo
         stored = store.manifest(name, version)
         return Model(stored, store.fetch(stored), settings.providers, settings.threads)
 
-    return ServedModel(name, version, partial(_checked, fetch))
+    return ServedModel(name, version, partial(_checked, fetch), capture)
 
 
 class DrainingServer(uvicorn.Server):

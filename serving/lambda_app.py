@@ -1,6 +1,7 @@
 """Entry point of the model server's function: importing it is Lambda's init phase, and loads the model.
 
-Environment: MODEL_NAME, MODEL_VERSION and MODEL_BUCKET say what to serve; MODEL_CACHE_DIR is where verified
+Environment: MODEL_NAME, MODEL_VERSION and MODEL_BUCKET say what to serve; CAPTURE_… what of
+it to count (see `serving.capture`); MODEL_CACHE_DIR is where verified
 files are kept (default: `models` in the temporary directory, on Lambda /tmp/models); LOG_LEVEL is the least
 severe level to log (default INFO).
 """
@@ -12,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from serving import logs
+from serving.capture import Capture
 from serving.errors import ModelUnavailable
 from serving.lambda_front import LambdaFront
 from serving.providers import CPU
@@ -47,6 +49,8 @@ def _load() -> Model:
 
 
 logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
-_served = ServedModel(os.environ.get("MODEL_NAME", ""), os.environ.get("MODEL_VERSION", ""), _load)
+_served = ServedModel(
+    os.environ.get("MODEL_NAME", ""), os.environ.get("MODEL_VERSION", ""), _load, Capture.of(os.environ)
+)
 _served.load()
 handler: Any = LambdaFront(_served)

@@ -105,6 +105,7 @@ class LambdaFront:
                 "digest": model.manifest.sha256,
                 "passed": report.passed,
                 "failed": list(report.failed),
+                "slowest_ms": round(report.slowest_ms, 3),
             }
         logger.info("golden requests", extra={"fields": outcome})
         return outcome

@@ -4,7 +4,7 @@
 
 writes a zip for each function and model-server-image.zip into OUTDIR/<target>. `local` has our code only, for
 an AWS whose functions run in an environment with the dependencies; the others have the dependencies too, from
-the hashed locks beside this file, except botocore, which Lambda brings. The same inputs give the same bytes
+the hashed locks beside this file, except boto3, which Lambda brings. The same inputs give the same bytes
 and are not built twice.
 """
 
@@ -28,8 +28,9 @@ PLATFORMS = {"aws-arm64": "aarch64-manylinux_2_34", "aws-x86_64": "x86_64-manyli
 TARGETS = ("local", *PLATFORMS)
 # Zip -> the modules of the handlers in it. What has no lock beside this file needs no more than boto3.
 FUNCTIONS = {
-    "model-server": ("serving.lambda_app",),
+    "model-server": ("serving.lambda_app", "serving.trial_app", "serving.drift_app"),
     "authorizer": ("serving.authorizer",),
+    "delivery": ("serving.delivery_app",),
     "jobs": ("serving.jobs_api_app", "serving.jobs_worker_app"),
     "jobs-files": ("serving.jobs_control_app",),
     "canary": ("serving.canary",),

@@ -4,23 +4,24 @@ A version exists once its manifest does, and never changes after: it can be publ
 bytes only, which also puts right what an interruption left.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from serving import golden
-from serving.errors import ModelNotFound, ModelRefused, ServingError
+from serving.errors import DeliveryRefused, ModelNotFound, ModelRefused, ServingError
 from serving.manifest import FILE_NAME, Manifest
 from serving.store import read_folder, read_manifest, read_model
 
 
-class DeliveryRefused(Exception):
-    """The version does not go live; the text says why."""
+def publish(
+    s3: Any, bucket: str, folder: Path, metadata: Mapping[str, str] | None = None
+) -> tuple[Manifest, bool]:
+    """Put a version into the bucket, its manifest last, and say whether that made the version exist.
 
-
-def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
-    """Put a version into the bucket, its manifest last. The same bytes again change nothing.
+    `metadata`: of the manifest's object, who publishes and why. The same bytes again change nothing.
 
     Raises DeliveryRefused when the folder is not what its manifest says, or the version exists with other
     bytes.
@@ -29,23 +30,30 @@ def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
     what = f"{manifest.name} {manifest.version}"
     key = manifest.prefix + FILE_NAME
     existing = _get(s3, bucket, key)
+    created = False
     if existing == document and _holds(s3, bucket, manifest):
-        return manifest
+        return manifest, False
     if existing in (None, document):
         # Without its manifest, or with another file than it says, the version was left by a publish that was
         # interrupted: the manifest says which bytes belong there.
         s3.put_object(Bucket=bucket, Key=manifest.prefix + manifest.file, Body=data)
         try:
             s3.put_object(
-                Bucket=bucket, Key=key, Body=document, ContentType="application/json", IfNoneMatch="*"
+                Bucket=bucket,
+                Key=key,
+                Body=document,
+                ContentType="application/json",
+                IfNoneMatch="*",
+                Metadata=dict(metadata or {}),
             )
+            created = True
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise
             existing = _get(s3, bucket, key)  # ours already, or of another publisher who was faster
     if existing not in (None, document):
         raise DeliveryRefused(f"{what} exists with other bytes; a version never changes: publish a new one")
-    return verify(s3, bucket, manifest.name, manifest.version)
+    return verify(s3, bucket, manifest.name, manifest.version), created
 
 
 def verify(s3: Any, bucket: str, name: str, version: str) -> Manifest:

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Callable
 
+from serving.capture import Capture
 from serving.errors import ModelNotFound, ModelUnavailable, ServingError
+from serving.oip import InferRequest, InferResponse
 from serving.runtime import Model
 
 logger = logging.getLogger(__name__)
@@ -17,10 +19,13 @@ class ServedModel:
     has it: only a delivery decides what goes live.
     """
 
-    def __init__(self, name: str, version: str, load_model: Callable[[], Model]) -> None:
+    def __init__(
+        self, name: str, version: str, load_model: Callable[[], Model], capture: Capture | None = None
+    ) -> None:
         self.name = name
         self.version = version
         self._load_model = load_model
+        self._capture = capture
         self._model: Model | None = None
         self._failure: ServingError = ModelUnavailable(f"{name} {version} is being loaded")
 
@@ -44,6 +49,11 @@ class ServedModel:
             # may hold a path or a secret of the configuration: the type must do.
             logger.error("%s %s is not loaded: unexpected %s", self.name, self.version, type(error).__name__)
             self._failure = ModelUnavailable(f"{self.name} {self.version} could not be loaded")
+
+    def observed(self, model: Model, request: InferRequest, response: InferResponse) -> None:
+        """Count a request that was answered, where statistics are captured."""
+        if self._capture is not None:
+            self._capture(model.manifest, request, response)
 
     def get(self, name: str, version: str | None) -> Model:
         """The model, when it is the one that is asked for. Raises ModelNotFound, or why it is not loaded."""

@@ -21,7 +21,7 @@ from benchmarks.serving import parts
 from benchmarks.serving.load import Measured, drive, post
 from benchmarks.serving.servers import PEERS, ROOT, install, running
 from local_aws.emulator import Emulator
-from serving import delivery
+from serving import publication
 from serving.manifest import FILE_NAME, Manifest
 from serving.recipes import digits as digits_recipe
 from serving.recipes import minilm as minilm_recipe
@@ -169,7 +169,7 @@ def cold_start(digits: Path, minilm: Path, folder: Path) -> None:
         print("| --- | --- | --- |")
         columns = []
         for model in (digits, minilm):
-            manifest = delivery.publish(s3, "models", model)
+            manifest, _ = publication.publish(s3, "models", model)
             environment = {
                 "PATH": os.environ["PATH"],
                 "AWS_ENDPOINT_URL": endpoint,

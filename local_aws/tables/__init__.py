@@ -12,6 +12,7 @@ from local_aws.tables import (
     lambda_,
     network,
     s3,
+    streams,
     watching,
 )
 from local_aws.tables.form import Type
@@ -29,6 +30,7 @@ TABLES: dict[str, Type] = {
     **network.TABLE,
     **s3.TABLE,
     **watching.TABLE,
+    **streams.TABLE,
 }
 
 PLANNED = {

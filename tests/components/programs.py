@@ -27,6 +27,7 @@ PACKAGES = (
     "canary.zip",
     "jobs.zip",
     "jobs-files.zip",
+    "delivery.zip",
     "model-server-image.zip",
 )
 

@@ -31,6 +31,7 @@ WITHOUT_RESOURCE = {
     },
     "a token is for the whole registry": {"ecr:GetAuthorizationToken"},
     "flow logs look for their group": {"logs:DescribeLogGroups"},
+    "canaries are judged by metrics": {"cloudwatch:GetMetricData"},
     "traces are written to the account": {"xray:PutTelemetryRecords", "xray:PutTraceSegments"},
     "Karpenter sees what the region offers and what runs": {
         "ec2:DescribeCapacityReservations",
@@ -46,7 +47,7 @@ WITHOUT_RESOURCE = {
         "iam:ListInstanceProfiles",
         "pricing:GetProducts",
     },
-    "SageMaker writes an endpoint's metrics; a condition limits the namespace": {"cloudwatch:PutMetricData"},
+    "metrics are written; a condition limits the namespace": {"cloudwatch:PutMetricData"},
     "the load balancer controller finds its targets": {
         "ec2:DescribeAvailabilityZones",
         "ec2:DescribeInstances",

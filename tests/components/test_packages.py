@@ -22,7 +22,7 @@ def packages(folder: Path) -> tuple[Recorded, Packages]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("model-server", "authorizer"):
+    for name in ("model-server", "authorizer", "delivery"):
         (tmp_path / f"{name}.zip").write_bytes(name.encode())
     return tmp_path
 
@@ -30,13 +30,13 @@ def folder(tmp_path: Path) -> Path:
 def test_each_zip_is_uploaded_under_its_digest_and_encrypted(folder: Path) -> None:
     recorded, made = packages(folder)
     uploaded = {upload.inputs["key"]: upload.inputs for upload in recorded.all(OBJECT)}
-    for name in ("model-server", "authorizer"):
+    for name in ("model-server", "authorizer", "delivery"):
         digest = hashlib.sha256(name.encode())
         upload = uploaded[f"packages/{name}-{digest.hexdigest()[:16]}.zip"]
         assert (upload["bucket"], upload["kmsKeyId"]) == ("models-bucket", DATA_KEY)
         assert upload["serverSideEncryption"] == "aws:kms"
         assert upload["source"].path == str(folder / f"{name}.zip")
-        package = made.model_server if name == "model-server" else made.authorizer
+        package = getattr(made, name.replace("-", "_"))
         assert package.sha256_base64 == base64.b64encode(digest.digest()).decode()
 
 
@@ -49,7 +49,7 @@ def test_a_changed_zip_is_a_new_object_and_an_unchanged_one_is_not(folder: Path)
     assert keys[0]["packages-model-server"] == keys[1]["packages-model-server"]
 
 
-@pytest.mark.parametrize("missing", ["model-server", "authorizer"])
+@pytest.mark.parametrize("missing", ["model-server", "authorizer", "delivery"])
 def test_a_zip_that_is_not_built_is_named_with_the_command_that_builds_it(folder: Path, missing: str) -> None:
     (folder / f"{missing}.zip").unlink()
     with pytest.raises(FileNotFoundError, match=rf"{missing}\.zip is missing; build it with `make package`"):

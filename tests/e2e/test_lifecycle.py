@@ -14,8 +14,9 @@ import onnx
 import pytest
 
 from inferctl.client import Client
+from inferctl.deliveries import Deliveries
 from inferctl.session import Session
-from serving import delivery
+from serving.delivery_events import publication_id
 from serving.manifest import FILE_NAME
 from serving.recipes import digits
 
@@ -63,9 +64,8 @@ def test_the_state_holds_no_secret_in_clear_text(session: Session, client: Clien
 
 
 def test_bytes_that_do_not_match_the_manifest_never_go_live(client: Client, tmp_path: Path) -> None:
-    s3, functions = client.aws("s3"), client.aws("lambda")
+    s3, deliveries = client.aws("s3"), Deliveries(client)
     bucket = client.outputs["models_bucket"]
-    function = client.outputs["model_functions"]["digits"]
     built = digits.build(tmp_path, "v2-tampered")
     model = onnx.load(tmp_path / built.file)
     model.doc_string = "other bytes than v1, which the function holds already"
@@ -73,11 +73,13 @@ def test_bytes_that_do_not_match_the_manifest_never_go_live(client: Client, tmp_
     manifest = replace(built, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
     (tmp_path / manifest.file).write_bytes(data)
     (tmp_path / FILE_NAME).write_bytes(manifest.encode())
-    delivery.publish(s3, bucket, tmp_path)
+    # As a publisher would who does not check what it puts.
     key = f"{manifest.prefix}{manifest.file}"
     s3.put_object(Bucket=bucket, Key=key, Body=data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(delivery.DeliveryRefused, match=r"digest|sha256"):
-        delivery.deliver_lambda(functions, function, "live", manifest)
+    held = s3.put_object(Bucket=bucket, Key=f"{manifest.prefix}{FILE_NAME}", Body=manifest.encode())
+    record = deliveries.follow("digits", publication_id(manifest.version, held["ETag"]))
+    assert record["outcome"] == "refused"
+    assert "sha256" in record["reason"]
     assert served_version(client) == "v1"
 
 

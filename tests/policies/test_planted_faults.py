@@ -269,7 +269,7 @@ def judged(
     shutil.copytree(Path(__file__).with_name("planted"), project)
     for kind in ("aws-arm64", "aws-x86_64", "local"):
         (packages / kind).mkdir(parents=True)
-        for name in ("model-server", "authorizer"):
+        for name in ("model-server", "authorizer", "delivery"):
             (packages / kind / f"{name}.zip").write_bytes(b"")
     (project / "Pulumi.yaml").write_text("name: inference-platform\nruntime: python\n")
     planted = {

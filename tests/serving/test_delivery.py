@@ -9,9 +9,11 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 
-from serving import delivery
-from serving.delivery import Delivery, DeliveryRefused
+from serving import publication
+from serving.delivery import Candidate, LambdaTarget
+from serving.errors import DeliveryRefused
 from serving.manifest import FILE_NAME, Manifest
+from serving.publication import verify
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +33,35 @@ def lambdas(aws: Any) -> Any:
 def keys(s3: Any, bucket: str) -> dict[str, str]:
     """What the bucket holds: key -> ETag."""
     return {item["Key"]: item["ETag"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", [])}
+
+
+def publish(s3: Any, bucket: str, folder: Path) -> Manifest:
+    return publication.publish(s3, bucket, folder)[0]
+
+
+def candidate_of(manifest: Manifest, delivery_id: str = "d", p99_ms: float = 5000) -> Candidate:
+    return Candidate(
+        id=delivery_id,
+        model=manifest.name,
+        version=manifest.version,
+        digest=manifest.sha256,
+        golden=len(manifest.golden),
+        p99_ms=p99_ms,
+    )
+
+
+def deliver(client: Any, function: str, manifest: Manifest, **settings: Any) -> dict[str, Any]:
+    """The steps in the state machine's order, without a canary."""
+    target, candidate = LambdaTarget(client, function, "live"), candidate_of(manifest, **settings)
+    found = dict(target.prepare(candidate))
+    if not found["unchanged"]:
+        try:
+            target.attempt(candidate, found["lambda_version"])
+        except DeliveryRefused:
+            target.roll_back()
+            raise
+        target.promote(found["lambda_version"])
+    return found
 
 
 class Killed(Exception):
@@ -65,30 +96,30 @@ class TestPublish:
         s3.meta.events.register(
             "before-call.s3.PutObject", lambda params, **_: put.append(params["url_path"])
         )
-        manifest = delivery.publish(s3, bucket, digits)
+        manifest = publish(s3, bucket, digits)
         assert [path.rsplit("/", 1)[-1] for path in put] == ["model.onnx", "manifest.json"]
         assert set(keys(s3, bucket)) == {
             "models/digits/v1/model.onnx",
             "models/digits/v1/manifest.json",
         }
-        assert delivery.verify(s3, bucket, "digits", "v1") == manifest
+        assert verify(s3, bucket, "digits", "v1") == manifest
 
     def test_the_same_bytes_again_change_nothing(self, s3: Any, bucket: str, digits: Path) -> None:
-        first = delivery.publish(s3, bucket, digits)
+        first = publish(s3, bucket, digits)
         put: list[str] = []
         s3.meta.events.register(
             "before-call.s3.PutObject", lambda params, **_: put.append(params["url_path"])
         )
-        assert delivery.publish(s3, bucket, digits) == first
+        assert publish(s3, bucket, digits) == first
         assert put == []
 
     def test_other_bytes_for_a_version_that_exists_are_refused(
         self, s3: Any, bucket: str, scale_folder: Folder
     ) -> None:
-        delivery.publish(s3, bucket, scale_folder("v1", 2.0))
+        publish(s3, bucket, scale_folder("v1", 2.0))
         before = keys(s3, bucket)
         with pytest.raises(DeliveryRefused, match="scale v1 exists with other bytes"):
-            delivery.publish(s3, bucket, scale_folder("v1", 3.0))
+            publish(s3, bucket, scale_folder("v1", 3.0))
         assert keys(s3, bucket) == before
 
     def test_two_publishers_at_once_give_one_version_and_one_refusal(
@@ -108,33 +139,33 @@ class TestPublish:
                 return s3.put_object(**arguments)
 
         with pytest.raises(DeliveryRefused, match="scale v1 exists with other bytes"):
-            delivery.publish(Overtaken(), bucket, first)
+            publish(Overtaken(), bucket, first)
         with pytest.raises(DeliveryRefused, match=r"the file of scale v1 has .* its manifest says"):
-            delivery.verify(s3, bucket, "scale", "v1")
+            verify(s3, bucket, "scale", "v1")
         # The manifest that came first decides; publishing it again puts its model right.
-        manifest = delivery.publish(s3, bucket, second)
-        assert delivery.verify(s3, bucket, "scale", "v1") == manifest
+        manifest = publish(s3, bucket, second)
+        assert verify(s3, bucket, "scale", "v1") == manifest
 
     def test_killed_at_any_point_it_can_be_repeated(self, s3: Any, bucket: str, scale_folder: Folder) -> None:
         folder = scale_folder("v1")
         for calls in (0, 1):
             with pytest.raises(Killed):
-                delivery.publish(Dying(s3, calls), bucket, folder)
+                publish(Dying(s3, calls), bucket, folder)
             with pytest.raises(DeliveryRefused, match="the manifest of scale v1 is not in the store"):
-                delivery.verify(s3, bucket, "scale", "v1")
-        manifest = delivery.publish(s3, bucket, folder)
-        assert delivery.verify(s3, bucket, "scale", "v1") == manifest
+                verify(s3, bucket, "scale", "v1")
+        manifest = publish(s3, bucket, folder)
+        assert verify(s3, bucket, "scale", "v1") == manifest
 
     def test_a_lost_or_damaged_file_is_put_right_by_publishing_again(
         self, s3: Any, bucket: str, scale_folder: Folder
     ) -> None:
         folder = scale_folder("v1")
-        delivery.publish(s3, bucket, folder)
+        publish(s3, bucket, folder)
         s3.put_object(Bucket=bucket, Key="models/scale/v1/model.onnx", Body=b"damaged")
         with pytest.raises(DeliveryRefused, match="the file of scale v1 has 7 bytes"):
-            delivery.verify(s3, bucket, "scale", "v1")
-        delivery.publish(s3, bucket, folder)
-        delivery.verify(s3, bucket, "scale", "v1")
+            verify(s3, bucket, "scale", "v1")
+        publish(s3, bucket, folder)
+        verify(s3, bucket, "scale", "v1")
 
     @pytest.mark.parametrize(
         ("file", "change", "reason"),
@@ -168,18 +199,18 @@ class TestPublish:
             assert change(data) != data
             path.write_bytes(change(data))
         with pytest.raises(DeliveryRefused, match=reason):
-            delivery.publish(s3, bucket, folder)
+            publish(s3, bucket, folder)
         assert keys(s3, bucket) == {}
 
 
 class TestDeliverLambda:
     @pytest.fixture
-    def publish(self, s3: Any, bucket: str, scale_folder: Folder) -> Callable[..., Manifest]:
-        return lambda *arguments: delivery.publish(s3, bucket, scale_folder(*arguments))
+    def published(self, s3: Any, bucket: str, scale_folder: Folder) -> Callable[..., Manifest]:
+        return lambda *arguments: publish(s3, bucket, scale_folder(*arguments))
 
     @pytest.fixture
-    def function(self, publish: Callable[..., Manifest], model_function: Callable[..., str]) -> str:
-        publish("v1", 2.0)
+    def function(self, published: Callable[..., Manifest], model_function: Callable[..., str]) -> str:
+        published("v1", 2.0)
         return model_function("scale", "v1")
 
     @staticmethod
@@ -207,53 +238,43 @@ class TestDeliverLambda:
         return alias, configuration["Environment"]["Variables"]["MODEL_VERSION"], versions
 
     def test_a_good_version_goes_live_and_again_is_a_no_op(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest]
+        self, lambdas: Any, function: str, published: Callable[..., Manifest]
     ) -> None:
         assert self.predict(lambdas, function) == ("v1", [2, 6])
-        manifest = publish("v2", 3.0)
-        delivered = delivery.deliver_lambda(lambdas, function, "live", manifest)
-        assert delivered == Delivery(
-            function=function,
-            alias="live",
-            model="scale",
-            digest=manifest.sha256,
-            old_version="v1",
-            new_version="v2",
-            lambda_old_version="1",
-            lambda_new_version="2",
-            changed=True,
-        )
+        manifest = published("v2", 3.0)
+        delivered = deliver(lambdas, function, manifest)
+        assert delivered == {"previous": "v1", "lambda_version": "2", "unchanged": False}
         assert self.predict(lambdas, function) == ("v2", [3, 9])
         before = self.state(lambdas, function)
-        again = delivery.deliver_lambda(lambdas, function, "live", manifest)
-        assert (again.changed, again.old_version, again.lambda_new_version) == (False, "v2", "2")
+        again = deliver(lambdas, function, manifest)
+        assert again == {"previous": "v2", "lambda_version": "2", "unchanged": True}
         assert self.state(lambdas, function) == before == ("2", "v2", {"$LATEST", "1", "2"})
 
     def test_settings_that_a_deployment_changed_reach_the_clients(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest]
+        self, lambdas: Any, function: str, published: Callable[..., Manifest]
     ) -> None:
-        manifest = publish("v2", 3.0)
-        delivery.deliver_lambda(lambdas, function, "live", manifest)
+        manifest = published("v2", 3.0)
+        deliver(lambdas, function, manifest)
         lambdas.update_function_configuration(FunctionName=function, MemorySize=768)
-        again = delivery.deliver_lambda(lambdas, function, "live", manifest)
-        assert (again.changed, again.lambda_old_version, again.lambda_new_version) == (True, "2", "3")
+        again = deliver(lambdas, function, manifest)
+        assert again == {"previous": "v2", "lambda_version": "3", "unchanged": False}
         live = lambdas.get_function_configuration(FunctionName=function, Qualifier="live")
         assert live["MemorySize"] == 768
 
     def test_other_variables_of_the_function_are_kept(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest], bucket: str
+        self, lambdas: Any, function: str, published: Callable[..., Manifest], bucket: str
     ) -> None:
-        delivery.deliver_lambda(lambdas, function, "live", publish("v2", 3.0))
+        deliver(lambdas, function, published("v2", 3.0))
         variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
         assert (variables["MODEL_NAME"], variables["MODEL_BUCKET"]) == ("scale", bucket)
         assert variables.keys() == {"MODEL_NAME", "MODEL_VERSION", "MODEL_BUCKET", "MODEL_CACHE_DIR"}
 
     def test_golden_outputs_that_differ_are_refused_and_nothing_changed(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest]
+        self, lambdas: Any, function: str, published: Callable[..., Manifest]
     ) -> None:
-        lying = publish("v2", 3.0, 2.0)
+        lying = published("v2", 3.0, 2.0)
         with pytest.raises(DeliveryRefused, match="golden request one: output 'y' is off by up to 3"):
-            delivery.deliver_lambda(lambdas, function, "live", lying)
+            deliver(lambdas, function, lying)
         assert self.state(lambdas, function) == ("1", "v1", {"$LATEST", "1"})
         assert self.predict(lambdas, function) == ("v1", [2, 6])
 
@@ -271,18 +292,18 @@ class TestDeliverLambda:
         s3: Any,
         bucket: str,
         function: str,
-        publish: Callable[..., Manifest],
+        published: Callable[..., Manifest],
         key: str,
         body: bytes | None,
         reason: str,
     ) -> None:
-        manifest = publish("v2", 3.0)
+        manifest = published("v2", 3.0)
         if body is None:
             s3.delete_object(Bucket=bucket, Key=f"models/scale/v2/{key}")
         else:
             s3.put_object(Bucket=bucket, Key=f"models/scale/v2/{key}", Body=body)
         with pytest.raises(DeliveryRefused, match=reason):
-            delivery.deliver_lambda(lambdas, function, "live", manifest)
+            deliver(lambdas, function, manifest)
         assert self.state(lambdas, function) == ("1", "v1", {"$LATEST", "1"})
         assert self.predict(lambdas, function) == ("v1", [2, 6])
 
@@ -297,29 +318,29 @@ class TestDeliverLambda:
             data = change((folder / "model.onnx").read_bytes())
             (folder / "model.onnx").write_bytes(data)
             (folder / FILE_NAME).write_bytes(scale_manifest(data, version).encode())
-            manifest = delivery.publish(s3, bucket, folder)
+            manifest = publish(s3, bucket, folder)
             with pytest.raises(DeliveryRefused, match=reason):
-                delivery.deliver_lambda(lambdas, function, "live", manifest)
+                deliver(lambdas, function, manifest)
         assert self.state(lambdas, function) == ("1", "v1", {"$LATEST", "1"})
 
     @pytest.mark.parametrize("calls", range(4))
     def test_killed_at_any_step_the_old_version_serves_and_a_repeat_finishes_the_job(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest], calls: int
+        self, lambdas: Any, function: str, published: Callable[..., Manifest], calls: int
     ) -> None:
-        manifest = publish("v2", 3.0)
+        manifest = published("v2", 3.0)
         try:
-            delivery.deliver_lambda(Dying(lambdas, calls), function, "live", manifest)
+            deliver(Dying(lambdas, calls), function, manifest)
         except Killed:
             assert self.predict(lambdas, function) == ("v1", [2, 6])
         else:
             pytest.fail("there are fewer steps than this test kills at")
-        delivery.deliver_lambda(lambdas, function, "live", manifest)
+        deliver(lambdas, function, manifest)
         assert self.predict(lambdas, function) == ("v2", [3, 9])
 
     def test_a_change_by_somebody_else_in_between_is_refused(
-        self, lambdas: Any, function: str, publish: Callable[..., Manifest]
+        self, lambdas: Any, function: str, published: Callable[..., Manifest]
     ) -> None:
-        manifest = publish("v2", 3.0)
+        manifest = published("v2", 3.0)
 
         class Interfering(Dying):
             def __getattr__(self, name: str) -> Any:
@@ -328,27 +349,27 @@ class TestDeliverLambda:
                 return getattr(self._client, name)
 
         with pytest.raises(DeliveryRefused, match=r"the function was not changed: .*PreconditionFailed"):
-            delivery.deliver_lambda(Interfering(lambdas, 0), function, "live", manifest)
+            deliver(Interfering(lambdas, 0), function, manifest)
         assert self.state(lambdas, function) == ("1", "v1", {"$LATEST", "1"})
 
     def test_a_function_of_another_model_and_a_missing_alias_are_refused(
         self,
         lambdas: Any,
         function: str,
-        publish: Callable[..., Manifest],
+        published: Callable[..., Manifest],
         s3: Any,
         bucket: str,
         digits: Path,
     ) -> None:
         with pytest.raises(DeliveryRefused, match=f"{function} serves scale, not digits"):
-            delivery.deliver_lambda(lambdas, function, "live", delivery.publish(s3, bucket, digits))
+            deliver(lambdas, function, publish(s3, bucket, digits))
         with pytest.raises(DeliveryRefused, match="has no alias canary"):
-            delivery.deliver_lambda(lambdas, function, "canary", publish("v2"))
+            LambdaTarget(lambdas, function, "canary").prepare(candidate_of(published("v2")))
 
     def test_a_role_cannot_read_another_models_files(
         self, aws: Any, bucket: str, function: str, s3: Any, digits: Path, lambdas: Any
     ) -> None:
-        delivery.publish(s3, bucket, digits)
+        publish(s3, bucket, digits)
         lambdas.update_function_configuration(
             FunctionName=function,
             Environment={
@@ -376,7 +397,7 @@ def test_an_environment_that_cannot_be_read_is_not_written_back() -> None:
             return {"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}}}
 
     with pytest.raises(DeliveryRefused, match=r"environment of f cannot be read: .*AccessDenied"):
-        delivery.deliver_lambda(Unreadable(), "f", "live", None)  # type: ignore[arg-type]
+        deliver(Unreadable(), "f", None)  # type: ignore[arg-type]
 
 
 def test_an_aws_error_of_another_kind_is_not_taken_for_a_refusal() -> None:
@@ -385,4 +406,4 @@ def test_an_aws_error_of_another_kind_is_not_taken_for_a_refusal() -> None:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAlias")
 
     with pytest.raises(ClientError):
-        delivery.deliver_lambda(Denied(), "f", "live", None)  # type: ignore[arg-type]
+        deliver(Denied(), "f", None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving import delivery
+from serving import publication
 from serving.manifest import FILE_NAME, Manifest
 
 pytestmark = pytest.mark.integration
@@ -59,7 +59,7 @@ def gateway(
 ) -> Gateway:
     s3, lambdas = aws.client("s3"), aws.client("lambda")
     s3.create_bucket(Bucket="gateway-models")
-    delivery.publish(s3, "gateway-models", digits)
+    publication.publish(s3, "gateway-models", digits)
     pool, clients = _pool(aws, "gateway")
     arns = {}
     for name, code, handler, statement, variables in (

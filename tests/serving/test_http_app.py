@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 import pytest
 
-from serving import delivery
+from serving import publication
 from serving.http_app import Settings, served_model
 from serving.http_front import HttpFront, Limits
 from serving.manifest import FILE_NAME, Manifest
@@ -344,7 +344,7 @@ class TestLife:
         refused = server.http.post(INFER, json=batch)
         assert refused.status_code == 503
         assert refused.headers["retry-after"]
-        delivery.publish(aws.client("s3"), bucket, digits)
+        publication.publish(aws.client("s3"), bucket, digits)
         server.wait()
         assert server.http.post(INFER, json=batch).status_code == 200
 

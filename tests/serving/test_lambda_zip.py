@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from serving import delivery, package
+from serving import package, publication
 from serving.manifest import Manifest
 
 pytestmark = [
@@ -170,7 +170,7 @@ def test_the_model_server_answers_out_of_its_zip_alone(
     runtime: RuntimeApi,
     tmp_path: Path,
 ) -> None:
-    manifest = delivery.publish(aws.client("s3"), bucket, digits)
+    manifest, _ = publication.publish(aws.client("s3"), bucket, digits)
     process = start(
         zips["model-server"],
         lambdas_own,
@@ -238,7 +238,7 @@ def test_a_model_that_is_away_at_init_is_tried_again_and_the_process_lives(
         answer = runtime.invoke(ready)[1]
         assert answer["statusCode"] == 503
         assert json.loads(answer["body"]) == {"error": "the manifest of digits v1 is not in the store"}
-        delivery.publish(aws.client("s3"), bucket, digits)
+        publication.publish(aws.client("s3"), bucket, digits)
         assert runtime.invoke(ready)[1]["statusCode"] == 200
         assert process.poll() is None
     finally:

@@ -22,10 +22,11 @@ def names(path: Path) -> list[str]:
 
 
 def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tmp_path: Path) -> None:
-    server, authorizer, *_ = package.build(tmp_path, "local")
+    server, authorizer, deliveries, *_ = package.build(tmp_path, "local")
     assert {"serving/lambda_app.py", "serving/runtime.py", "serving/oip.py"} <= set(names(server.path))
     assert names(authorizer.path) == ["serving/__init__.py", "serving/authorizer.py", "serving/logs.py"]
-    for path in (server.path, authorizer.path):
+    assert "serving/runtime.py" not in names(deliveries.path)
+    for path in (server.path, authorizer.path, deliveries.path):
         unpacked = tmp_path / path.stem
         zipfile.ZipFile(path).extractall(unpacked)
         present = {file.relative_to(unpacked).as_posix() for file in unpacked.rglob("*.py")}
@@ -37,7 +38,9 @@ def test_local_zips_have_the_handlers_and_all_of_our_modules_that_they_import(tm
 
 def test_nothing_that_runs_only_while_developing_is_in_a_zip(tmp_path: Path) -> None:
     for built in package.build(tmp_path, "local"):
-        assert not [name for name in names(built.path) if re.search(r"package|delivery|recipes|\.pyc", name)]
+        assert not [
+            name for name in names(built.path) if re.search(r"package|publication|recipes|\.pyc", name)
+        ]
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
@@ -94,7 +97,8 @@ def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_w
     assert (tmp_path / "model-server.zip").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [*package.FUNCTIONS, "image", "image-gpu"])
+# The deliveries' zip has none: boto3, which Lambda brings, is all it needs.
+@pytest.mark.parametrize("name", [*sorted(package.FUNCTIONS.keys() - {"delivery"}), "image", "image-gpu"])
 def test_locks_are_hashed_name_no_host_and_agree_with_the_environments_lock(name: str) -> None:
     pin = re.compile(r"^([a-z0-9_.-]+)==(\S+)", re.MULTILINE)
     text = (SERVING / f"requirements-{name}.lock").read_text()

@@ -167,6 +167,19 @@ aws.cloudwatch.MetricAlarm(
 )
 text = {"type": "text", "x": 0, "y": 0, "width": 6, "height": GENERATION, "properties": {"markdown": "hi"}}
 aws.cloudwatch.Dashboard("main", dashboard_name="every-type", dashboard_body=json.dumps({"widgets": [text]}))
+streams = role("streams")
+aws.kinesis.FirehoseDeliveryStream(
+    "capture",
+    name="every-type",
+    destination="extended_s3",
+    extended_s3_configuration={
+        "role_arn": streams.arn,
+        "bucket_arn": "arn:aws:s3:::every-type-captured",
+        "prefix": f"generation-{GENERATION}/",
+        "buffering_interval": 60,
+    },
+    tags=tags,
+)
 states = role("states")
 aws.sfn.StateMachine(
     "delivery",

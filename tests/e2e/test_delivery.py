@@ -1,0 +1,207 @@
+"""Versions come and go under requests in flight: no client sees more of it than a canary's share."""
+
+import hashlib
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from inferctl.client import Client
+from inferctl.deliveries import Deliveries
+from serving.manifest import FILE_NAME, Manifest
+from serving.recipes import digits
+
+IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
+REQUESTS = 1000
+
+
+class Clients:
+    """Ask the model without a pause until they are stopped; what they were answered, in order."""
+
+    def __init__(self, client: Client) -> None:
+        self.answers: list[tuple[int, str]] = []
+        self._stop = threading.Event()
+        self._url, self._headers = f"{client.url}/v2/models/digits/infer", client.headers("acme")
+        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
+
+    def __enter__(self) -> "Clients":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        with httpx.Client(headers=self._headers, timeout=60) as http:
+            while not self._stop.wait(0.02):
+                answer = http.post(self._url, json={"inputs": [IMAGE]})
+                version = answer.json().get("model_version", "") if answer.is_success else ""
+                self.answers.append((answer.status_code, version))
+
+    def during(self, act: Callable[[], Any]) -> tuple[Any, list[tuple[int, str]]]:
+        """What `act` returns, and the answers that came meanwhile."""
+        before = len(self.answers)
+        returned = act()
+        return returned, self.answers[before:]
+
+
+def version(folder: Path, name: str, **changes: Any) -> Path:
+    """The digits model as another version, with changes of its manifest."""
+    manifest = digits.build(folder, name)
+    (folder / FILE_NAME).write_bytes(replace(manifest, **changes).encode())
+    return folder
+
+
+def lying(folder: Path, name: str) -> Path:
+    """A version whose golden requests expect other labels."""
+    manifest = digits.build(folder, name)
+    first = manifest.golden[0]
+    label, *others = first.outputs
+    wrong = replace(first, outputs=({**label, "data": [9]}, *others))
+    return version(folder, name, golden=(wrong, *manifest.golden[1:]))
+
+
+def failing(folder: Path, name: str) -> Path:
+    """A version that answers every golden request rightly and fails on an empty image."""
+    manifest = digits.build(folder, name)
+    model = onnx.load(folder / manifest.file)
+    graph = model.graph
+    for node in graph.node:
+        node.input[:] = ["checked" if given == "image" else given for given in node.input]
+    shapes = {"whole": np.array([-1, 64]), "broken": np.array([7, 9]), "axes": np.array([0, 1])}
+    graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.int64), key) for key, value in shapes.items()
+    )
+    graph.initializer.append(numpy_helper.from_array(np.zeros((), np.float32), "nothing"))
+    nodes = [
+        helper.make_node("ReduceSum", ["image"], ["ink"], keepdims=0),
+        helper.make_node("Greater", ["ink", "nothing"], ["drawn"]),
+        helper.make_node("Where", ["drawn", "whole", "broken"], ["shape"]),
+        helper.make_node("Reshape", ["image", "shape"], ["checked"]),
+    ]
+    kept = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *kept])
+    assert graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    data = model.SerializeToString()
+    (folder / manifest.file).write_bytes(data)
+    changed: Manifest = replace(manifest, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    (folder / FILE_NAME).write_bytes(changed.encode())
+    return folder
+
+
+@pytest.fixture
+def back_to_v1(client: Client) -> Any:
+    yield
+    deliveries = Deliveries(client)
+    if deliveries.live("digits") != "v1":
+        deliveries.follow("digits", deliveries.start("digits", "v1", "roll_back", "end of the test"))
+
+
+def test_requests_in_flight_see_nothing_but_good_versions(
+    client: Client, inferctl: Any, tmp_path: Path, back_to_v1: None
+) -> None:
+    def publish(name: str, make: Callable[[Path, str], Path], check: bool = True) -> Any:
+        folder = make(tmp_path / name, name)
+        return inferctl("models", "publish", "digits", name, str(folder), "--why", name, check=check)
+
+    with Clients(client) as clients:
+        _, answers = clients.during(lambda: publish("v2", version))
+        assert {status for status, _ in answers} == {200}
+        assert {served for _, served in answers} == {"v1", "v2"}
+
+        refused, answers = clients.during(lambda: publish("v3", lying, check=False))
+        assert refused.returncode == 1
+        assert "golden request digit-0: output 'label' differs" in refused.stderr
+        assert Counter(answers).keys() == {(200, "v2")}
+
+        refused, answers = clients.during(lambda: publish("v4", failing, check=False))
+        assert "5xx" in refused.stderr, refused.stderr
+        failed = sum(status != 200 for status, _ in answers)
+        assert {entry for entry in answers if entry[0] == 200} == {(200, "v2")}
+        assert 0 < failed < 0.25 * len(answers)
+
+        _, answers = clients.during(
+            lambda: (
+                inferctl("models", "promote", "digits", "v1", "--why", "compare"),
+                inferctl("models", "rollback", "digits", "--why", "v2 was better"),
+            )
+        )
+        assert {status for status, _ in answers} == {200}
+        while len(clients.answers) < REQUESTS:
+            time.sleep(0.1)
+        _, answers = clients.during(lambda: time.sleep(0.5))
+        assert set(answers) == {(200, "v2")}
+
+    listed = inferctl("models", "history", "digits", "--json").stdout
+    records = json.loads(listed)[:5]
+    assert [(r["version"], r["outcome"]) for r in records] == [
+        ("v2", "delivered"),
+        ("v1", "delivered"),
+        ("v4", "refused"),
+        ("v3", "refused"),
+        ("v2", "delivered"),
+    ]
+    assert all(record["who"] and record["why"] for record in records)
+
+
+def test_operators_see_compare_and_pin_versions(client: Client, inferctl: Any, back_to_v1: None) -> None:
+    assert "v1" in inferctl("models", "list").stdout
+    assert "digits" in inferctl("models", "list").stdout
+    inferctl("models", "pin", "digits", "--why", "audit")
+    try:
+        held = inferctl("models", "promote", "digits", "v3", "--why", "try", check=False)
+        assert held.returncode == 1
+        assert "pinned to v1" in held.stderr
+    finally:
+        inferctl("models", "unpin", "digits")
+    assert "same file, signature and metrics" in inferctl("models", "diff", "digits", "v1", "v2").stdout
+    unknown = inferctl("models", "history", "stranger", check=False)
+    assert unknown.returncode == 1
+    assert "choose one of: digits" in unknown.stderr
+
+
+def test_inverted_digits_raise_the_drift_of_the_model(client: Client) -> None:
+    images = np.asarray(_images()[:400])
+
+    def ask(rows: Any) -> dict[str, Any]:
+        for start in range(0, len(rows), 50):
+            part = rows[start : start + 50]
+            tensor = {**IMAGE, "shape": list(part.shape), "data": part.ravel().tolist()}
+            answer = client.infer("acme", "digits", json.dumps({"inputs": [tensor]}).encode())
+            assert answer.is_success, answer.text
+        time.sleep(1.1)  # then the next request takes the counts along
+        client.infer("acme", "digits", json.dumps({"inputs": [IMAGE]}).encode())
+        event = json.dumps({"model": "digits", "window_hours": 1}).encode()
+        function = client.outputs["drift_function"]
+        done = client.aws("lambda").invoke(FunctionName=function, Payload=event)
+        found: dict[str, Any] = json.load(done["Payload"])
+        assert "FunctionError" not in done, found
+        return found
+
+    found = ask(16 - images)
+    assert found["rows"] >= 400
+    assert found["psi"] > 0.2, found
+    report = client.aws("s3").get_object(Bucket=client.outputs["data_bucket"], Key=found["report"])
+    assert b"drifted" in report["Body"].read()
+    metrics = client.aws("cloudwatch").list_metrics(Namespace="InferencePlatform", MetricName="DriftPsi")
+    assert metrics["Metrics"][0]["Dimensions"] == [{"Name": "Model", "Value": "digits"}]
+
+
+def _images() -> Any:
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)[0]
