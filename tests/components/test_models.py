@@ -106,7 +106,8 @@ def others(recorded: Recorded, model: str) -> dict[str, Resource]:
         each.urn: each
         for each in recorded.resources
         if each.name not in REGISTERS
-        and not each.name.startswith("observability-")  # alarms and dashboards follow the backend
+        # Alarms and dashboards follow the backend; the paths of zips on this machine are no part of the plan.
+        and not each.name.startswith(("observability-", "packages-"))
         and not (each.name == f"model-{model}" or each.name.startswith(f"model-{model}-"))
     }
 
