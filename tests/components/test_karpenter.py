@@ -21,12 +21,12 @@ def recorded() -> Recorded:
 def test_nodes_may_join_the_cluster(recorded: Recorded) -> None:
     entry = recorded.named("cluster-karpenter-access-entry").inputs
     assert entry["type"] == "EC2_LINUX"
-    assert entry["principalArn"].endswith(":karpenter-node-role")
+    assert entry["principalArn"].endswith(":cluster-karpenter-node-role")
 
 
 def test_nodes_get_an_instance_profile_that_exists(recorded: Recorded) -> None:
     profile = recorded.named("cluster-karpenter-instance-profile")
-    assert profile.inputs["role"] == "karpenter-node-role-1234567"
+    assert profile.inputs["role"] == "cluster-karpenter-node-role-1234567"
     node_class = recorded.named("cluster-pools-node-class").inputs["spec"]
     assert node_class["instanceProfile"] == "cluster-karpenter-instance-profile-1234567"
     assert "role" not in node_class
@@ -41,7 +41,7 @@ def test_the_controller_changes_nothing_in_iam(recorded: Recorded) -> None:
     ]
     assert sorted(actions) == ["iam:GetInstanceProfile", "iam:ListInstanceProfiles", "iam:PassRole"]
     passing = statements(recorded, "cluster-karpenter-controller")["PassNodeRole"]
-    assert passing["Resource"] == ["arn:aws:mock:us-east-1:111111111111:karpenter-node-role"]
+    assert passing["Resource"] == ["arn:aws:mock:us-east-1:111111111111:cluster-karpenter-node-role"]
     assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
 
 
@@ -117,11 +117,11 @@ def test_every_kind_of_interruption_reaches_the_queue(recorded: Recorded) -> Non
     }
     targets = recorded.all("aws:cloudwatch/eventTarget:EventTarget")
     assert {target.inputs["arn"] for target in targets} == {
-        "arn:aws:mock:us-east-1:111111111111:karpenter-interruptions"
+        "arn:aws:mock:us-east-1:111111111111:cluster-karpenter-interruptions"
     }
     assert len(targets) == len(rules)
     values = recorded.named("cluster-charts-karpenter").inputs["values"]
-    assert values["settings"]["interruptionQueue"] == "karpenter-interruptions-1234567"
+    assert values["settings"]["interruptionQueue"] == "cluster-karpenter-interruptions-1234567"
 
 
 def test_only_these_rules_write_into_the_queue_and_only_over_tls() -> None:
