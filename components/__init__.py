@@ -2,6 +2,7 @@
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
 from components.alert_topic import AlertTopic, AlertTopicArgs, Subscription
+from components.api_routes import STAGE
 from components.audit import Audit, AuditArgs
 from components.build_project import BuildDefaults, BuildNetwork
 from components.canary import TENANT as CANARY
@@ -13,7 +14,7 @@ from components.custom_domain import CustomDomain, CustomDomainArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
 from components.event_alerts import EventAlerts, EventAlertsArgs
 from components.function import LIVE, FunctionDefaults
-from components.gateway import STAGE, Gateway, GatewayArgs, UsageLimits
+from components.gateway import Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
 from components.keys import Keys, KeysArgs

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from components.tags import Tags
 
-_SERIOUS = {
+_SERIOUS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "health": ("AWS tells of an event that touches this account", {"source": ["aws.health"]}),
     "trusted-advisor": (
         "Trusted Advisor finds an error",
