@@ -208,6 +208,17 @@ BOXES: Mapping[str, Box] = {
 
 BOX_OF: Mapping[str, str] = {
     "account_baseline:AccountBaseline": "account",
+    "alert_topic:AlertTopic": "account",
+    "audit:Audit": "account",
+    "audit_bucket:AuditBucket": "account",
+    "canary:Canary": "account",
+    "config_rules:ConfigRules": "account",
+    "cost_guard:CostGuard": "account",
+    "delivery_access:DeliveryAccess": "account",
+    "event_alerts:EventAlerts": "account",
+    "observability:Observability": "account",
+    "runner:Runner": "account",
+    "threat_detection:ThreatDetection": "account",
     "build_project:BuildProject": "images",
     "charts:Charts": "cluster",
     "cluster:Cluster": "cluster",
