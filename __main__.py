@@ -62,7 +62,7 @@ if env.audit:
     if env.account_baseline == "create":
         c.EventAlerts("account-events", c.EventAlertsArgs(tags=tags, topic_arn=alerts.arn), opts)
         if env.audit.threat_detection:
-            c.ThreatDetection("threats", c.ThreatDetectionArgs(**site), opts)
+            c.ThreatDetection("threats", c.ThreatDetectionArgs(**site, inspector=env.audit.inspector), opts)
         if env.audit.config_rules:
             rules_args = c.ConfigRulesArgs(**site, bucket=audit.bucket, kms_key_arn=audit.key_arn)
             c.ConfigRules("config-rules", rules_args, opts)

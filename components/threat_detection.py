@@ -13,7 +13,6 @@ _FEATURES = {
     "eks": "EKS_AUDIT_LOGS",
     "s3": "S3_DATA_EVENTS",
     "lambda": "LAMBDA_NETWORK_LOGS",
-    "volumes": "EBS_MALWARE_PROTECTION",
 }
 
 
@@ -23,10 +22,12 @@ class ThreatDetectionArgs:
 
     names: Names
     tags: Tags
+    inspector: bool = False
+    """Whether Inspector scans images and functions; its bill follows their number."""
 
 
 class ThreatDetection(pulumi.ComponentResource):
-    """GuardDuty over EKS, S3, Lambda and volumes; Inspector over images and functions.
+    """GuardDuty over EKS, S3 and Lambda; Inspector over images and functions.
 
     Their findings come as events; `EventAlerts` tells of the serious ones.
     """
@@ -47,10 +48,11 @@ class ThreatDetection(pulumi.ComponentResource):
             aws.guardduty.DetectorFeature(
                 f"{name}-{role}", detector_id=detector.id, name=feature, status="ENABLED", opts=child
             )
-        aws.inspector2.Enabler(
-            f"{name}-inspector",
-            account_ids=[args.names.account_id],
-            resource_types=["ECR", "LAMBDA"],
-            opts=child,
-        )
+        if args.inspector:
+            aws.inspector2.Enabler(
+                f"{name}-inspector",
+                account_ids=[args.names.account_id],
+                resource_types=["ECR", "LAMBDA"],
+                opts=child,
+            )
         self.register_outputs({})

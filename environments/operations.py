@@ -58,9 +58,10 @@ class Audit(_Section):
     management_trail: bool = Field(
         True, description="Whether this stack records management events; the account's first copy is free."
     )
-    threat_detection: bool = Field(
-        True, description="GuardDuty (EKS, S3, Lambda) and Inspector (ECR, Lambda)."
+    inspector: bool = Field(
+        False, description="Inspector on images and functions; the price table has no price for it yet."
     )
+    threat_detection: bool = Field(True, description="GuardDuty over EKS, S3 and Lambda.")
     config_rules: bool = Field(
         True, description="Config recorder and rules that repeat the platform's guarantees."
     )

@@ -17,6 +17,7 @@ _EVERYTHING = {
     "images": {"cached_images": {"arm64": ["quay.io/a/b:1"]}, "registry_scanning": "ENHANCED"},
     "models": {"digits": {"provisioned_concurrency": 2}},
     "costs": {"monthly_usd": 100, "parking": {}, "activate_tags": True, "stop_at_budget": True},
+    "audit": {"inspector": True},
     "delivery": {
         "owner": "example",
         "repository": "inference-platform",
