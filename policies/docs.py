@@ -25,17 +25,18 @@ The pack judges every plan before anything is made.
 
 ## Only the rules, over any stack
 
-The pack needs nothing of the platform: a checkout, `make setup`, and a Pulumi CLI with `policy analyze`. Over a
-stack as it is deployed, from the folder of its project:
+The pack needs nothing of the platform: a checkout, `make setup`, and a Pulumi CLI with `policy analyze`. Over
+a stack as it is deployed, from the folder of its project:
 
     pulumi policy analyze --stack STACK \\
         --policy-pack CHECKOUT/policies --policy-pack-config CHECKOUT/policies/config/prod.json
 
-over an exported state (`pulumi stack export`), with no login and no project: `--file state.json` in the place of
-`--stack`; over a plan: `pulumi preview` with the same two options. `--json` gives events for machines; the exit
-status is not 0 when a mandatory rule is broken. Copy a file of `policies/config/` for levels of your own: tags,
-regions, instance types and caps are data there. Rules on where a resource stands (`approved-aws-services` with
-your own components' package, `required-tags` with your tags) are the first to adapt.
+over an exported state (`pulumi stack export`), with no login and no project: `--file state.json` in the place
+of `--stack`; over a plan: `pulumi preview` with the same two options. `--json` gives events for machines; the
+exit status is not 0 when a mandatory rule is broken. Copy a file of `policies/config/` for levels of your
+own: tags, regions, instance types and caps are data there. Rules on where a resource stands
+(`approved-aws-services` with your own components' package, `required-tags` with your tags) are the first to
+adapt.
 
 ## What is in `policies/`
 
