@@ -103,6 +103,14 @@ class DriftMonitor(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        # Lambda gives a failed run up after two more; what it then tells the bus, `EventAlerts` passes on.
+        aws.lambda_.FunctionEventInvokeConfig(
+            f"{name}-failures",
+            function_name=self.function.function_name,
+            qualifier=LIVE,
+            destination_config={"on_failure": {"destination": names.arn("events", "event-bus/default")}},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function]),
+        )
         tags = args.defaults.tags.component("drift")
         for model, schedule in args.models.items():
             unit = "minute" if schedule.every_minutes == 1 else "minutes"

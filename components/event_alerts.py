@@ -37,6 +37,11 @@ _SERIOUS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
             "detail": {"severity": ["CRITICAL", "HIGH"], "status": ["ACTIVE"]},
         },
     ),
+    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    "failed-invocation": (
+        "A scheduled function failed, and so did its retries",
+        {"source": ["lambda"], "detail-type": ["Lambda Function Invocation Result - Failure"]},
+    ),
     "config": (
         "A resource no longer holds a guarantee of the platform",
         {
