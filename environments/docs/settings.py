@@ -239,9 +239,12 @@ def _differences(names: Sequence[str]) -> list[str]:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Path -> value; items of a list that have a name go by it."""
+    """Path -> value; items of a list go by their name, or by their place where they have none."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
-        value = {item["name"]: {key: of for key, of in item.items() if key != "name"} for item in value}
+        value = {
+            item.get("name", place): {key: of for key, of in item.items() if key != "name"}
+            for place, item in enumerate(value)
+        }
     if isinstance(value, Mapping) and value:
         for key, of in value.items():
             yield from _leaves(of, f"{path}.{key}" if path else str(key))
