@@ -26,6 +26,7 @@ class ClusterEntryArgs:
     certificate_arn: pulumi.Input[str] | None = None
     """Certificate of a TLS listener; None is plain TCP inside the VPC, for want of a domain."""
     deletion_protection: bool = True
+    """Whether the load balancer refuses deletion."""
 
 
 class ClusterEntry(pulumi.ComponentResource):

@@ -50,6 +50,7 @@ class FunctionArgs:
     statements: pulumi.Input[Sequence[iam.Statement]] = ()
     """What its role allows beside writing its own logs and traces."""
     memory_mb: int = 256
+    """Memory, MiB; processor time grows with it."""
     timeout_s: int = 10
     ephemeral_mb: int = 512
     reserved_concurrency: int = 10

@@ -38,6 +38,7 @@ class GpuBackendArgs:
     namespace: pulumi.Input[str]
     model: str
     engine: Literal["onnx", "vllm"]
+    """Server of its pods: the platform's own for ONNX models, or vLLM for language models."""
     version: str
     """Version to serve at first; deliveries move on from there (onnx)."""
     accelerator: str

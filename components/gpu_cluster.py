@@ -63,6 +63,7 @@ class GpuClusterArgs:
     api_clients: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     """Security groups that reach the API server, by a name of their own, e.g. the one of the deploy jobs."""
     deletion_protection: bool = True
+    """Whether EKS refuses to delete the cluster."""
     system_instance_type: str = "m7g.large"
     """Machine of the nodes for system pods; Graviton."""
     system_nodes: int = 2

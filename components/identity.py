@@ -45,6 +45,7 @@ class IdentityArgs:
     tier: str = "ESSENTIALS"
     threat_protection: str = "OFF"
     deletion_protection: bool = True
+    """Whether Cognito refuses to delete the user pool."""
     access_token_minutes: int = 60
     protect: bool = True
 

@@ -26,6 +26,7 @@ class LambdaBackendArgs:
     capture: CaptureStream | None = None
     """Stream for the statistics of its requests; None means that none are kept."""
     memory_mb: int = 1024
+    """Memory of the function, MiB; processor time grows with it."""
     timeout_s: int = 20
     ephemeral_mb: int = 512
     reserved_concurrency: int = 10
