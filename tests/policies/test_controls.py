@@ -15,6 +15,7 @@ budget-action-dev
 budget-required
 cost-anomaly-monitor
 eks-no-extended-support-billing
+estimated-monthly-cost-cap
 gateway-endpoints-s3-ddb
 gpu-nodegroup-scale-to-zero
 gpu-nodes-tainted
