@@ -195,6 +195,7 @@ def _statements(names: Names, policy: str, kinds: Sequence[str]) -> list[iam.Sta
         "platform": names.platform,
         "environment": names.environment,
         "prefix": names.prefix,
+        "database": names.prefix.replace("-", "_"),
         "region": names.region,
         "account": names.account_id,
     }
@@ -205,6 +206,6 @@ def _statements(names: Names, policy: str, kinds: Sequence[str]) -> list[iam.Sta
             scoped = [f"{service}:{action}" for kind in kinds for action in access.get(kind, ())]
             if scoped:
                 sid = "".join(part.capitalize() for part in service.split("-"))
-                found.append(iam.allow(sid, scoped, [access["resource"].format(**place)]))
+                found.append(iam.allow(sid, scoped, [arn.format(**place) for arn in access["resources"]]))
             unscoped += [f"{service}:{a}" for kind in kinds for a in access.get(f"unscoped_{kind}", ())]
     return [*found, *([iam.allow("Unscoped", unscoped, ["*"])] if unscoped else ())]

@@ -222,7 +222,6 @@ BOX_OF: Mapping[str, str] = {
     "alert_topic:AlertTopic": "watch",
     "analytics:Analytics": "data",
     "audit:Audit": "account",
-    "audit_bucket:AuditBucket": "account",
     "build_project:BuildProject": "images",
     "canary:Canary": "watch",
     "capture:CaptureStream": "capture",

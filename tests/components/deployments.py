@@ -10,11 +10,22 @@ from tests.components.platform_args import DATA_KEY, LOGS_KEY, NAMES, TAGS, pack
 from tests.components.programs import program
 from tests.components.recorded import Recorded, deployed
 
+_LOGINS = "arn:aws:secretsmanager:us-east-1:333333333333:secret:ecr-pullthroughcache"
+
 # Settings that no environment has.
 _EVERYTHING = {
     "domain": {"name": "inference.example.com", "zone_id": "Z123"},
     "network": {"nat": "none", "interface_endpoints": ["ecr.api", "sts"]},
-    "images": {"cached_images": {"arm64": ["quay.io/a/b:1"]}, "registry_scanning": "ENHANCED"},
+    "images": {
+        "registries": {
+            "public.ecr.aws": None,
+            "ghcr.io": f"{_LOGINS}/github-AbCdEf",
+            "docker.io": f"{_LOGINS}/docker-AbCdEf",
+            "quay.io": None,
+        },
+        "cached_images": {"arm64": ["quay.io/a/b:1"]},
+        "registry_scanning": "ENHANCED",
+    },
     "models": {"digits": {"provisioned_concurrency": 2}},
     "costs": {"monthly_usd": 100, "parking": {}, "activate_tags": True, "stop_at_budget": True},
     "audit": {"inspector": True},

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.deploy_permissions import BOUNDARIES
 from tests.components.recorded import Recorded, Resource
 
 
@@ -18,7 +19,13 @@ class Document:
 
     @property
     def kind(self) -> str:
-        """`trust`, `identity` (what a role may do), or `resource` (who may use the holder)."""
+        """What the document says.
+
+        `trust` (who takes a role), `identity` (what a role may do), `boundary` (what no role of the platform
+        may ever do; it grants nothing), or `resource` (who may use the holder).
+        """
+        if self.holder.inputs.get("path") == BOUNDARIES:
+            return "boundary"
         if self.holder.type.startswith("aws:iam/"):
             return "trust" if "assumeRolePolicy" in self.holder.inputs else "identity"
         return "resource"

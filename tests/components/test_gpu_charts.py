@@ -91,7 +91,7 @@ def test_the_load_balancer_controller_makes_nothing_of_its_own(recorded: Recorde
     assert values["createIngressClassResource"] is False
     assert values["enableBackendSecurityGroup"] is False
     # Pods cannot reach instance metadata, where it would look for them.
-    assert (values["region"], values["vpcId"]) == ("us-east-1", "vpc-00000000000000001")
+    assert (values["region"], values["vpcId"]) == ("us-east-1", "network-vpc-id")
 
 
 def test_permissions_are_there_before_the_controllers(recorded: Recorded) -> None:

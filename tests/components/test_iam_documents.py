@@ -4,12 +4,13 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
-from components import iam
+from components import deploy_permissions, iam
 from tests.components.conftest import Deployed
 from tests.components.deployments import DEPLOYMENTS
 from tests.components.iam_documents import Document, documents, listed
@@ -56,6 +57,14 @@ WITHOUT_RESOURCE = {
         "elasticloadbalancing:DescribeTargetGroups",
         "elasticloadbalancing:DescribeTargetHealth",
     },
+    "a pipeline compares and makes what has no ARN, which stands apart in its list": {
+        f"{service}:{action}"
+        for service, access in json.loads(
+            Path(deploy_permissions.__file__).with_name("deploy_actions.json").read_text(encoding="utf-8")
+        ).items()
+        for kind in ("unscoped_reads", "unscoped_writes")
+        for action in access.get(kind, ())
+    },
 }
 UNLIMITED = {action for actions in WITHOUT_RESOURCE.values() for action in actions}
 
@@ -82,6 +91,25 @@ ACCEPTED_FINDINGS = [
         r"^aws:iam/rolePolicy:RolePolicy$",
         r"ecr:BatchImportUpstreamImage",
         "newer than parliament's data: it acts on repositories",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        r"^aws:iam/rolePolicy:RolePolicy$",
+        r"^\[{'action': 'states:DescribeExecution', 'required_format': '[^']*:express:[^']*'}\]$",
+        "parliament wants every kind of execution named; deliveries are standard ones",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        r"^aws:iam/policy:Policy$",
+        r"^\[({'action': 'athena:(ListTagsFor|Tag|Untag)Resource', "
+        r"'required_format': '[^']*:(capacity-reservation|datacatalog)/\*'}(, )?)+\]$",
+        "parliament wants everything named that has tags; the platform has a workgroup only",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        r"^aws:iam/policy:Policy$",
+        r"^\[{'action': 'config:PutConfigurationRecorder', 'required_format': '\*'}\]$",
+        "newer than parliament's data: it acts on configuration recorders",
     ),
     ("RESOURCE_STAR", r"^aws:kms/key:Key$", r"kms:", "in a key policy, * is the key"),
     (
@@ -166,7 +194,7 @@ def test_aws_knows_no_resource_for_the_listed_actions(action: str) -> None:
 
 def test_every_kind_is_judged_and_no_exception_is_without_use(deployment_of: Deployed) -> None:
     found = [document for which in DEPLOYMENTS for document in documents(deployment_of(which))]
-    assert {document.kind for document in found} == {"trust", "identity", "resource"}
+    assert {document.kind for document in found} == {"trust", "identity", "boundary", "resource"}
     used = {
         action
         for _, statement in allowed(found, "identity")
@@ -180,14 +208,16 @@ def test_every_kind_is_judged_and_no_exception_is_without_use(deployment_of: Dep
         if statement["Principal"] == "*"
     }
     assert open_to_all == ANY_PRINCIPAL.keys()
-    trusted = {s["Principal"]["Service"] for d in of_kind(found, "trust") for s in d.statements}
+    trusted = {s["Principal"].get("Service") for d in of_kind(found, "trust") for s in d.statements}
     assert trusted >= TRUST_WITHOUT_ACCOUNT.keys()
 
 
 def test_every_action_exists(found: list[Document]) -> None:
-    for document in (*of_kind(found, "identity"), *of_kind(found, "resource")):
+    for document in (*of_kind(found, "identity"), *of_kind(found, "boundary"), *of_kind(found, "resource")):
         for statement in document.statements:
             for action in listed(statement["Action"]):
+                if (document.kind, action) == ("boundary", "*"):
+                    continue
                 service, name = action.split(":")
                 known = "*" in name or get_action_data(service, name)
                 assert known, f"{document.holder.name}: {action} is no action of AWS"
@@ -198,11 +228,37 @@ def test_roles_are_taken_by_one_service_for_this_account(found: list[Document]) 
         for statement in document.statements:
             assert statement["Effect"] == "Allow"
             [(kind, service)] = statement["Principal"].items()
+            if kind == "Federated":
+                continue
             assert kind == "Service", document.holder.name
             assert re.fullmatch(r"[a-z0-9.-]+\.amazonaws\.com", service), document.holder.name
             account = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
             assert (account is None) == (service in TRUST_WITHOUT_ACCOUNT), document.holder.name
             assert account is None or re.fullmatch(r"\d{12}", account)
+
+
+def test_only_a_named_repository_takes_a_role_from_outside_of_aws(found: list[Document]) -> None:
+    for document in of_kind(found, "trust"):
+        for statement in document.statements:
+            if "Federated" in statement["Principal"]:
+                provider = statement["Principal"]["Federated"]
+                assert re.fullmatch(r"arn:aws:iam::\d{12}:oidc-provider/[a-z.]+", provider)
+                issuer = provider.rpartition("/")[2]
+                assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+                condition = statement["Condition"]
+                assert condition["StringEquals"] == {f"{issuer}:aud": "sts.amazonaws.com"}
+                subjects = listed(condition["StringLike"][f"{issuer}:sub"])
+                assert subjects
+                for subject in subjects:
+                    assert re.match(r"repo:[\w.-]+/[\w.-]+:(environment|pull_request):", subject), subject
+
+
+def test_a_boundary_hangs_on_roles_as_a_limit_only(found: list[Document]) -> None:
+    """It allows everything that it does not deny, so nothing may attach it as a permission."""
+    for document in of_kind(found, "boundary"):
+        allows = [statement for statement in document.statements if statement["Effect"] == "Allow"]
+        assert allows == [{"Sid": "UpToHere", "Effect": "Allow", "Action": "*", "Resource": "*"}]
+        assert len(document.statements) > len(allows)
 
 
 def test_nobody_unknown_is_let_in(found: list[Document]) -> None:
@@ -254,7 +310,9 @@ def test_every_document_is_of_the_current_language_and_fits(found: list[Document
     Sizes: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, and of key policies
     https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
     """
-    limits = {"trust": 2_048, "identity": 10_240, "resource": 20_480}
+    limits = {"trust": 2_048, "identity": 10_240, "boundary": 6_144, "resource": 20_480}
+    managed = 6_144
     for document in found:
         assert json.loads(document.text)["Version"] == "2012-10-17"
-        assert len(re.sub(r"\s", "", document.text)) <= limits[document.kind], document.holder.name
+        limit = managed if document.holder.type == "aws:iam/policy:Policy" else limits[document.kind]
+        assert len(re.sub(r"\s", "", document.text)) <= limit, document.holder.name

@@ -68,7 +68,9 @@ def readers(recorded: Recorded) -> dict[str, set[str]]:
     """Role policy of a model -> the model prefixes in S3 that it names."""
     found: dict[str, set[str]] = {}
     for document in documents(recorded):
-        if document.kind != "identity" or not document.holder.name.startswith("model-"):
+        name = document.holder.name
+        # Deliveries, which are named after what they deliver, try the versions of every model.
+        if document.kind != "identity" or not name.startswith("model-") or name.startswith("model-delivery-"):
             continue
         resources = [arn for statement in document.statements for arn in listed(statement["Resource"])]
         prefixes = {arn for arn in resources if arn.startswith("arn:aws:s3:::") and "/models/" in arn}
