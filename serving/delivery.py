@@ -107,6 +107,8 @@ class LambdaTarget:
         self._clear(live)
         served = self._environment(live).get(VERSION_VARIABLE, "none")
         self._configure(served)
+        # A step that was stopped may run on: what it published before its revision was gone is here now.
+        self._clear(live)
         return served
 
     def _clear(self, live: str, keep: str = "") -> str | None:
