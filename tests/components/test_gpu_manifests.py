@@ -97,6 +97,7 @@ def test_every_taggable_resource_carries_the_cost_tags(recorded: Recorded) -> No
     wanted = TAGS.component("any").keys()
     untagged = {
         "aws:cloudwatch/eventTarget:EventTarget",
+        "aws:ecr/lifecyclePolicy:LifecyclePolicy",
         "aws:iam/rolePolicy:RolePolicy",
         "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
         "aws:sqs/queuePolicy:QueuePolicy",

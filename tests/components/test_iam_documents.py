@@ -107,6 +107,18 @@ ACCEPTED_FINDINGS = [
     ),
     (
         "RESOURCE_MISMATCH",
+        r"^aws:iam/rolePolicy:RolePolicy$",
+        r"^\[({'action': 'ec2:(RunInstances|CreateFleet)', 'required_format': 'arn:[^']*'}(, )?)+\]$",
+        "parliament wants each statement to name all that a launch touches; several statements do together",
+    ),
+    (
+        "RESOURCE_MISMATCH",
+        r"^aws:iam/rolePolicy:RolePolicy$",
+        r"^\[{'action': 'ssm:GetParameter', 'required_format': 'arn:\*:ssm:\*:\*:parameter/\*'}\]$",
+        "parliament wants an account in it; AWS's public parameters are of none",
+    ),
+    (
+        "RESOURCE_MISMATCH",
         r"^aws:iam/policy:Policy$",
         r"^\[{'action': 'config:PutConfigurationRecorder', 'required_format': '\*'}\]$",
         "newer than parliament's data: it acts on configuration recorders",
@@ -121,8 +133,8 @@ ACCEPTED_FINDINGS = [
     (
         "MISMATCHED_TYPE",
         r"^aws:kms/key:Key$",
-        r"ArnLike requires a value of type Arn but given String",
-        "parliament takes the encryption context for text; it is a log group's ARN",
+        r"Arn(Like|Equals) requires a value of type Arn but given String",
+        "parliament takes the encryption context for text; it is a log group's ARN, or a trail's",
     ),
     (
         "MISMATCHED_TYPE",

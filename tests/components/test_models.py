@@ -110,7 +110,11 @@ def others(recorded: Recorded, model: str) -> dict[str, Resource]:
         if each.name not in REGISTERS
         # Alarms and dashboards follow the backend; the paths of zips on this machine are no part of the plan.
         and not each.name.startswith(("observability-", "packages-"))
-        and not (each.name == f"model-{model}" or each.name.startswith(f"model-{model}-"))
+        and not any(
+            # Lambda's requests alone are captured and watched for drift.
+            each.name == f"{part}-{model}" or each.name.startswith(f"{part}-{model}-")
+            for part in ("model", "capture", "drift")
+        )
     }
 
 
@@ -145,6 +149,7 @@ def test_moving_a_model_keeps_its_queue_and_route(journey: list[tuple[str, Recor
         assert {path for path in paths if "/moves" in path} == {
             "/v2/models/moves",
             "/v2/models/moves/infer",
+            "/v2/models/moves/jobs",
             "/v2/models/moves/ready",
         }
 
