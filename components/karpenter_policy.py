@@ -129,7 +129,13 @@ def _encrypt_volumes(names: Names, key_arn: str) -> list[iam.Statement]:
     return [
         iam.allow(
             "EncryptVolumes",
-            ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncrypt*"],
+            [
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:GenerateDataKeyWithoutPlaintext",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
             [key_arn],
             via_ec2,
         ),
