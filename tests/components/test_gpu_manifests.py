@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 
 from components.gpu_cluster import GpuClusterArgs
+from policies import taggable
 from tests.components.gpu_programs import TAGS, built, objects
 from tests.components.recorded import Recorded
 
@@ -95,16 +96,9 @@ def test_every_object_and_resource_belongs_to_a_component(recorded: Recorded) ->
 
 def test_every_taggable_resource_carries_the_cost_tags(recorded: Recorded) -> None:
     wanted = TAGS.component("any").keys()
-    untagged = {
-        "aws:cloudwatch/eventTarget:EventTarget",
-        "aws:ecr/lifecyclePolicy:LifecyclePolicy",
-        "aws:iam/rolePolicy:RolePolicy",
-        "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
-        "aws:sqs/queuePolicy:QueuePolicy",
-        "aws:sqs/redriveAllowPolicy:RedriveAllowPolicy",
-    }
+    types = taggable.types()
     for resource in recorded.resources:
-        if resource.type.startswith("aws:") and resource.type not in untagged:
+        if resource.type in types:
             assert wanted <= resource.inputs.get("tags", {}).keys(), resource.name
 
 
