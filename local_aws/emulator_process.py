@@ -51,9 +51,12 @@ class Server:
         self._children: list[subprocess.Popen[bytes]] = []  # kept: a dropped Popen leaves a zombie
 
     def instance(self) -> Instance | None:
-        """Who holds the lock of the pid file: a process writes its record within its first lines."""
+        """Who holds the lock of the pid file: a process writes its record within its first lines.
+
+        One that has ended cleanly has emptied it, and holds the lock until its last thread is gone.
+        """
         with suppress(FileNotFoundError), self._pid_file.open("rb") as pid_file:
-            for _ in range(100):
+            for _ in range(600):
                 if try_lock(pid_file.fileno()):
                     return None
                 if record := pid_file.read():
