@@ -111,9 +111,9 @@ def others(recorded: Recorded, model: str) -> dict[str, Resource]:
         # Alarms and dashboards follow the backend; the paths of zips on this machine are no part of the plan.
         and not each.name.startswith(("observability-", "packages-"))
         and not any(
-            # Lambda's requests alone are captured and watched for drift.
+            # Lambda's requests alone are captured and watched for drift, and its queue has a worker of jobs.
             each.name == f"{part}-{model}" or each.name.startswith(f"{part}-{model}-")
-            for part in ("model", "capture", "drift")
+            for part in ("model", "capture", "drift", "jobs")
         )
     }
 

@@ -388,7 +388,7 @@ class TestDeliverLambda:
         ]
 
 
-def test_an_environment_that_cannot_be_read_is_not_written_back() -> None:
+def test_an_environment_that_cannot_be_read_is_not_written_back(scale_manifest: Any) -> None:
     class Unreadable:
         def get_alias(self, **_: Any) -> Any:
             return {"FunctionVersion": "1", "RevisionId": "r", "Name": "live"}
@@ -397,13 +397,13 @@ def test_an_environment_that_cannot_be_read_is_not_written_back() -> None:
             return {"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}}}
 
     with pytest.raises(DeliveryRefused, match=r"environment of f cannot be read: .*AccessDenied"):
-        deliver(Unreadable(), "f", None)  # type: ignore[arg-type]
+        deliver(Unreadable(), "f", scale_manifest(b"", "v1"))
 
 
-def test_an_aws_error_of_another_kind_is_not_taken_for_a_refusal() -> None:
+def test_an_aws_error_of_another_kind_is_not_taken_for_a_refusal(scale_manifest: Any) -> None:
     class Denied:
         def get_alias(self, **_: Any) -> Any:
             raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": ""}}, "GetAlias")
 
     with pytest.raises(ClientError):
-        deliver(Denied(), "f", None)  # type: ignore[arg-type]
+        deliver(Denied(), "f", scale_manifest(b"", "v1"))
