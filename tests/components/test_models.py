@@ -49,6 +49,11 @@ REGISTERS = {
     "cluster-pools-gpu",  # GPUs that the models need
     "gateway-api",  # routes
     "gateway-deployment",  # follows the document
+    # Which models take jobs, and whom their functions and the deliveries' worker may call.
+    "jobs-config",
+    *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
+    "model-delivery-lambda-role-policy",
+    "model-delivery-sagemaker-role-policy",
 }
 
 
@@ -113,7 +118,7 @@ def others(recorded: Recorded, model: str) -> dict[str, Resource]:
         and not any(
             # Lambda's requests alone are captured and watched for drift, and its queue has a worker of jobs.
             each.name == f"{part}-{model}" or each.name.startswith(f"{part}-{model}-")
-            for part in ("model", "capture", "drift", "jobs")
+            for part in ("model", "model-delivery", "capture", "drift", "jobs")
         )
     }
 
@@ -132,8 +137,12 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Recorde
 def test_moving_a_model_leaves_everything_else_as_it_is(journey: list[tuple[str, Recorded]]) -> None:
     for (_, before), (backend, after) in itertools.pairwise(journey):
         old, new = others(before, "moves"), others(after, "moves")
-        images = {urn for urn in old.keys() ^ new.keys() if "images-model-server" in urn}
-        assert old.keys() ^ new.keys() == images, f"moving to {backend} makes or ends what is not the model's"
+        # The first model on SageMaker brings the images for its instances, and who delivers there.
+        firsts = ("images-model-server", "model-delivery-sagemaker-")
+        brought = {urn for urn in old.keys() ^ new.keys() if any(first in urn for first in firsts)}
+        assert old.keys() ^ new.keys() == brought, (
+            f"moving to {backend} makes or ends what is not the model's"
+        )
         changed = [urn for urn in old.keys() & new.keys() if old[urn].inputs != new[urn].inputs]
         assert changed == [], f"moving to {backend} changes what is not the model's"
 
