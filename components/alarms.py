@@ -24,8 +24,6 @@ _BURN_WINDOWS = {
 
 # Percent of the time that a GPU computes below which it is idle, and above which its memory is nearly full.
 _GPU_IDLE, _GPU_MEMORY = 5, 95
-# Population stability index above which a distribution is taken for another one: a rule of thumb.
-_DRIFT_PSI = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +122,14 @@ def model_alarms(site: Site, watch: ModelWatch) -> Iterator[Alarm]:
         )
         dead = watch.dead_letters(site, "ApproximateNumberOfMessagesVisible")
         yield _dead_letters(f"{watch.model}-dead-letters", dead.dimensions["QueueName"])
-    if watch.drift:
+    if watch.drift is not None:
         yield Alarm(
             role=f"{watch.model}-drift",
             runbook="drift",
             text=f"The inputs of {watch.model} are no longer those it was trained on",
             metric=metric.drift(watch.model),
             stat="Maximum",
-            threshold=_DRIFT_PSI,
+            threshold=watch.drift,
             period_s=3600,
         )
     if watch.canary:

@@ -108,7 +108,7 @@ def _model_widgets(site: Site, watch: ModelWatch) -> Iterator[Json]:
         )
     if cost := _cost(site, watch):
         yield _graph(site, "Cost of 1,000 requests, USD", cost)
-    if watch.drift:
+    if watch.drift is not None:
         yield _graph(
             site, "Drift of the inputs (PSI)", [metric.drift(watch.model).row("psi", "Maximum", "PSI")]
         )

@@ -44,7 +44,7 @@ class DriftMonitorArgs:
 
 
 class DriftMonitor(pulumi.ComponentResource):
-    """Writes reports, the metric `DriftPsi` by model, and the event `ModelDrift`, for retraining to hear."""
+    """Writes reports, the metric `drift_psi` by model, and the event `ModelDrift`, for retraining to hear."""
 
     function: Function
 
@@ -87,13 +87,6 @@ class DriftMonitor(pulumi.ComponentResource):
                             "Live",
                             ["ssm:GetParameter"],
                             [names.arn("ssm", f"parameter{args.parameters_path}/*/live")],
-                        ),
-                        # Metrics have no resources to name.
-                        iam.allow(
-                            "Metrics",
-                            ["cloudwatch:PutMetricData"],
-                            ["*"],
-                            condition={"StringEquals": {"cloudwatch:namespace": "InferencePlatform"}},
                         ),
                         iam.allow("Events", ["events:PutEvents"], [names.arn("events", "event-bus/default")]),
                     ]

@@ -101,7 +101,7 @@ def canary(model: str, name: str) -> Metric:
 
 def drift(model: str) -> Metric:
     """How far a model's inputs are from those it was trained on: population stability index."""
-    return Metric(namespace=PLATFORM, name="DriftPsi", dimensions={"Model": model})
+    return Metric(namespace=PLATFORM, name="drift_psi", dimensions={"model": model})
 
 
 def audit(name: str) -> Metric:
@@ -112,5 +112,6 @@ def audit(name: str) -> Metric:
 EMITTED_BY_US = {
     "request": ({"duration_ms", "rows", "errors", "faults"}, ({"model"}, {"model", "version"})),
     "canary": ({"canary_faults", "canary_ms"}, ({"model"},)),
+    "drift": ({"drift_psi", "drift_rows"}, ({"model"},)),
 }
 """Message of the log line that carries them -> (metrics, sets of dimensions), all in namespace `PLATFORM`."""

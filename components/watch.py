@@ -63,8 +63,8 @@ class ModelWatch:
     """Price of one replica's machine; None where it is not known, and the cost is then not shown."""
     jobs: bool = False
     """Whether it has a jobs queue with dead letters."""
-    drift: bool = False
-    """Whether a drift job measures its inputs."""
+    drift: float | None = None
+    """Population stability index beyond which its inputs have drifted; None where nothing measures them."""
     canary: bool = False
     """Whether the canary asks it."""
 

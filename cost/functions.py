@@ -1,5 +1,6 @@
 """Prices of functions and of the API in front of the models."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from cost.lines import Line, Plan, Pricer
@@ -7,6 +8,10 @@ from cost.load import HOURS
 from cost.resources import Resource, number
 
 _MILLION = 1e6
+_SCHEDULES = ("aws:cloudwatch/eventRule:EventRule", "aws:scheduler/schedule:Schedule")
+_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+# States of the delivery machine that call a function, with a few turns of the one that watches the canary.
+_CALLS_PER_DELIVERY = 20
 
 
 def _processor(resource: Resource) -> str:
@@ -18,16 +23,35 @@ def _memory_gb(resource: Resource) -> float:
 
 
 def _function(resource: Resource, plan: Plan) -> Iterator[Line]:
-    """A model's function runs for each of its inferences, any other for each request at most."""
+    """A model's function runs for each of its inferences, any other as its component is called."""
     model = plan.load.of(resource.model)
     if resource.model:
         calls, ms, why = model.calls, model.ms, f"load.models.{resource.model}"
     else:
-        calls, ms, why = plan.load.requests, plan.load.function_ms, "at most one call for each request"
+        (calls, why), ms = _calls(resource, plan), plan.load.function_ms
     yield plan.usage(resource, "lambda.requests", "invocations", calls / _MILLION, why)
     seconds = calls * ms / 1000 * _memory_gb(resource)
     formula = f"{calls:,.10g} x {ms:g} ms x {_memory_gb(resource):g} GB"
     yield plan.usage(resource, f"lambda.{_processor(resource)}", "run time", seconds, formula)
+
+
+def _calls(resource: Resource, plan: Plan) -> tuple[float, str]:
+    """How often a function of no model runs in a month."""
+    if resource.component == "jobs":
+        return plan.load.jobs, "at most one call for each job"
+    if resource.component == "model-delivery":
+        return plan.load.deliveries * _CALLS_PER_DELIVERY, f"load.deliveries x {_CALLS_PER_DELIVERY} calls"
+    schedules = [each for type_ in _SCHEDULES for each in plan.of(type_)]
+    own = [each for each in schedules if each.component == resource.component]
+    if runs := sum(_runs(str(each.get("scheduleExpression", ""))) for each in own):
+        return runs, "runs of its schedules"
+    return plan.load.requests, "at most one call for each request"
+
+
+def _runs(expression: str) -> float:
+    """Runs a month of `rate(5 minutes)`; nothing of what runs at other times."""
+    rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
+    return HOURS * 60 / (int(rate[1]) * _MINUTES[rate[2]]) if rate else 0
 
 
 def _provisioned(resource: Resource, plan: Plan) -> Iterator[Line]:

@@ -46,9 +46,10 @@ class Resource:
 
     @property
     def model(self) -> str | None:
-        """The model that a resource belongs to: its component is named `model-<model>`."""
-        prefix = f"{_MODELS}-"
-        return self.component.removeprefix(prefix) if self.component.startswith(prefix) else None
+        """The model that a resource belongs to: its component is named `model-<model>`, among the models'."""
+        if self.component == self.path[0] or self.path[0] != _MODELS:
+            return None
+        return self.component.removeprefix(f"{_MODELS}-")
 
     @property
     def where(self) -> str:

@@ -49,7 +49,7 @@ class EksModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["eks"]
+    backend: Literal["eks"] = Field(description="What serves the model: eks, on GPU nodes of the cluster.")
     engine: Engine = Field("onnx", description="vllm serves language models and streams their answers.")
     version: ModelVersion = Field(description="Version to serve at first; deliveries move on from there.")
     accelerator: str = Field(description="EC2 instance type (environments/instance_types.py).")
@@ -120,7 +120,7 @@ class SageMakerModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    backend: Literal["sagemaker"]
+    backend: Literal["sagemaker"] = Field(description="What serves the model: an endpoint of SageMaker.")
     engine: Engine = Field("onnx", description="onnx is what SageMaker runs here; vllm runs on eks.")
     mode: SageMakerMode = Field(description="Instances that answer at once, instances for jobs, or none.")
     version: ModelVersion = Field(description="Version to serve at first; deliveries move on from there.")

@@ -4,13 +4,13 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inferctl.errors import CommandFailed
 from inferctl.findings import PolicyFinding
-from inferctl.outcome import Outcome, changes
+from inferctl.outcome import Outcome, changes, is_drift
 from inferctl.workspace import PROJECT, ROOT, Mode, Workspace
 from toolchain.progress import Step
 
@@ -63,8 +63,13 @@ class Engine:
         )
 
     def drift(self, step: Step) -> Outcome:
-        """What a refresh would change in the state: what was changed beside the engine."""
-        return self._operation(step, "refresh", "--preview-only", policies=False)
+        """What a refresh would change in the state: what was changed beside the engine.
+
+        What the program leaves to others (`ignore_changes`) is not: deliveries decide which version is live.
+        """
+        resources = self.export()["deployment"].get("resources", ())
+        others = {resource["urn"]: resource.get("ignoreChanges", ()) for resource in resources}
+        return self._operation(step, "refresh", "--preview-only", policies=False, others=others)
 
     def destroy(self, step: Step) -> Outcome:
         return self._operation(step, "destroy", "--yes", "--skip-preview", policies=False)
@@ -100,7 +105,14 @@ class Engine:
             )
         return done.stdout
 
-    def _operation(self, step: Step, operation: str, *flags: str, policies: bool = True) -> Outcome:
+    def _operation(
+        self,
+        step: Step,
+        operation: str,
+        *flags: str,
+        policies: bool = True,
+        others: Mapping[str, Sequence[str]] | None = None,
+    ) -> Outcome:
         """One operation, with live progress; its events say what came of it."""
         command = [
             str(self._pulumi),
@@ -131,7 +143,7 @@ class Engine:
                 stderr=subprocess.STDOUT,
             )
             try:
-                outcome = self._follow(step, process, events)
+                outcome = self._follow(step, process, events, others or {})
             except KeyboardInterrupt:
                 # The engine got the signal too and is finishing what it began; its state must be saved.
                 process.wait()
@@ -141,7 +153,13 @@ class Engine:
             outcome.errors.append(_tail(Path(log.name)))
         return outcome
 
-    def _follow(self, step: Step, process: subprocess.Popen[bytes], events: Path) -> Outcome:
+    def _follow(
+        self,
+        step: Step,
+        process: subprocess.Popen[bytes],
+        events: Path,
+        others: Mapping[str, Sequence[str]],
+    ) -> Outcome:
         outcome = Outcome()
         steps: list[Mapping[str, Any]] = []
         refreshed: set[str] = set()
@@ -149,8 +167,10 @@ class Engine:
         for event in _events(events, process):
             if outputs := event.get("resOutputsEvent") or event.get("resOpFailedEvent"):
                 done += 1
-                if outputs["metadata"]["urn"] in refreshed:  # only now it is known what changed
-                    steps.append(outputs["metadata"])
+                found = outputs["metadata"]
+                # Only now it is known what a refresh found.
+                if found["urn"] in refreshed and is_drift(found, others.get(found["urn"], ())):
+                    steps.append(found)
             elif start := event.get("resourcePreEvent"):
                 metadata = start["metadata"]
                 step.detail = f"{done} resources, {_short(metadata['urn'])}"

@@ -1,6 +1,6 @@
 """What came of an engine operation: counts, errors, findings of the policies, and each change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,17 @@ class Outcome:
             ", ".join(f"{count} {operation}" for operation, count in sorted(self.changes.items()))
             or "nothing"
         )
+
+
+def is_drift(refreshed: Mapping[str, Any], others: Sequence[str]) -> bool:
+    """Whether a refreshed resource is not what the program asked for.
+
+    `refreshed`: the engine's `metadata`; `others`: paths of inputs that the program leaves to others. Outputs
+    alone, such as a version that counts up, are AWS's.
+    """
+    differing = refreshed.get("detailedDiff") or refreshed.get("diffs") or ()
+    left = tuple(path for path in differing if not any(f"{path}.".startswith(f"{each}.") for each in others))
+    return refreshed["op"] != "update" or bool(left)
 
 
 def changes(steps: Iterable[Mapping[str, Any]]) -> list[Change]:

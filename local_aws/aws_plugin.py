@@ -190,12 +190,16 @@ class AwsPlugin(Plugin):
             self.log(urn, "what it belongs to is in the state alone, and so is it")
             return self._planner.state(urn, kind, inputs)
 
+    def _is_orphan(self, urn: str, id: str, kind: ResourceType, table: Type, inputs: Props) -> bool:
+        """Whether a type's resource is in the state alone: its id is the one that the planner gives it."""
+        return bool(table.orphan) and id == self._planner.state(urn, kind, inputs).id
+
     def _open(self, kind: ResourceType, table: Type) -> Props:
         return {name: UNKNOWN for name, shape in kind.outputs.items() if not shape.optional}
 
     def read(self, urn: str, id: str, inputs: Props, outputs: Props) -> State | None:
         kind, table = self._held(urn)
-        if table is None:
+        if table is None or self._is_orphan(urn, id, kind, table, inputs):
             return State(id, outputs, inputs)
         self._journal.confirm(urn, id)
         return self._emulation.read(kind, table, id, inputs, outputs)
@@ -204,7 +208,7 @@ class AwsPlugin(Plugin):
         self, urn: str, id: str, old_inputs: Props, old_outputs: Props, news: Props, preview: bool
     ) -> Props:
         kind, table = self._held(urn)
-        if table is None:
+        if table is None or self._is_orphan(urn, id, kind, table, old_inputs):
             if not preview and self._settings.mode == "plan":
                 self._settings.require_scratch()
             return self._planner.state(urn, kind, news).outputs

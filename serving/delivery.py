@@ -90,12 +90,14 @@ class LambdaTarget:
 
     def shift(self, version: str, share: float) -> None:
         """Send a share (0 to 1) of the requests to a Lambda version."""
-        self._point(self._pointer()["FunctionVersion"], {version: share})
+        pointer = self._pointer()
+        self._move(pointer, pointer["FunctionVersion"], {version: share})
 
     def promote(self, version: str) -> None:
         """Send all requests to a Lambda version; of the others keep the one that served before."""
-        before = self._pointer()["FunctionVersion"]
-        self._point(version, {})
+        pointer = self._pointer()
+        before = pointer["FunctionVersion"]
+        self._move(pointer, version, {})
         if before != version:
             for old in self._versions():
                 if old["Version"] not in (before, version):
@@ -116,8 +118,9 @@ class LambdaTarget:
 
         `keep`: description of a version that stays.
         """
-        if self._pointer().get("RoutingConfig", {}).get("AdditionalVersionWeights"):
-            self._point(live, {})
+        pointer = self._pointer()
+        if pointer.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
+            self._point(pointer, live, {})
         kept = None
         for version in self._versions():
             if int(version["Version"]) > int(live):
@@ -138,13 +141,24 @@ class LambdaTarget:
             raise
         return found
 
-    def _point(self, version: str, weights: Mapping[str, float]) -> None:
+    def _move(self, pointer: Mapping[str, Any], version: str, weights: Mapping[str, float]) -> None:
+        """`_point`, refused where somebody else moved the alias since `pointer` was read."""
+        try:
+            self._point(pointer, version, weights)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "PreconditionFailedException":
+                raise
+            raise DeliveryRefused(
+                f"somebody else moved the alias {self._alias} of {self._function} meanwhile; deliver again"
+            ) from error
+
+    def _point(self, pointer: Mapping[str, Any], version: str, weights: Mapping[str, float]) -> None:
         self._client.update_alias(
             FunctionName=self._function,
             Name=self._alias,
             FunctionVersion=version,
             RoutingConfig={"AdditionalVersionWeights": dict(weights)},
-            RevisionId=self._pointer()["RevisionId"],
+            RevisionId=pointer["RevisionId"],
         )
 
     def _publish(self, candidate: Candidate) -> str:

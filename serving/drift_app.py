@@ -3,11 +3,10 @@
 Environment: MODEL_BUCKET, DATA_BUCKET, MODEL_PARAMETERS (path of the parameters), LOG_LEVEL (INFO). The
 event may set `window_hours` (24), `min_rows` (200) and `threshold` (0.2).
 
-It writes a report to the data bucket, the metric DriftPsi of the model where there is data to say it from,
-and the event ModelDrift where the index is beyond the threshold.
+It writes a report to the data bucket, the metrics drift_rows and, where there is data to say it from,
+drift_psi of the model, and the event ModelDrift where the index is beyond the threshold.
 """
 
-import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,7 +25,6 @@ EVENT_SOURCE = "inference-platform.drift"
 _LATEST_S = 900
 
 logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
-logger = logging.getLogger(__name__)
 
 
 @cache
@@ -57,7 +55,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         "report": report,
     }
     _tell(found, summary, threshold)
-    logger.info("drift", extra={"fields": summary})
     return summary
 
 
@@ -87,18 +84,12 @@ def _keep_report(found: drift.Drift, threshold: float, now: datetime, hours: int
 
 
 def _tell(found: drift.Drift, summary: dict[str, Any], threshold: float) -> None:
-    """The metrics, and the event. Without data there is no DriftPsi: a zero would be a lie."""
-    metrics = [("DriftRows", float(found.rows), "Count")]
+    """The log line that is the metrics too, and the event. No data is no drift_psi: zero would be a lie."""
+    values = {"drift_rows": (float(found.rows), "Count")}
     if found.psi is not None:
-        metrics.append(("DriftPsi", found.psi, "None"))
-    dimensions = [{"Name": "Model", "Value": found.model}]
-    _client("cloudwatch").put_metric_data(
-        Namespace=logs.NAMESPACE,
-        MetricData=[
-            {"MetricName": name, "Dimensions": dimensions, "Value": value, "Unit": unit}
-            for name, value, unit in metrics
-        ],
-    )
+        values["drift_psi"] = (found.psi, "None")
+    told = {name: value for name, value in summary.items() if name not in ("model", "psi", "rows")}
+    logs.measured("drift", model=found.model, values=values, **told)
     if found.psi is not None and found.psi > threshold:
         entry = {
             "Source": EVENT_SOURCE,

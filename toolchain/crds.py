@@ -9,11 +9,10 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from toolchain import cli
-from toolchain.progress import Step
+from toolchain.progress import CommandError, Step
 
 MODULES = {
     # Module and version -> (hash as go.sum has it, files of definitions in it)
@@ -52,29 +51,22 @@ def ensure(step: Step) -> None:
     partial.mkdir(parents=True)
     try:
         for module, (wanted, files) in MODULES.items():
-            downloaded = _download(go, module)
+            downloaded = _download(step, go, module)
             if downloaded["Sum"] != wanted:
                 raise ValueError(f"{module} has the hash {downloaded['Sum']}, not {wanted}")
             for file in files:
                 shutil.copyfile(Path(downloaded["Dir"], file), partial / Path(file).name)
         partial.rename(folder())
         step.result = f"definitions of custom resources at {folder()}"
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
+    except (OSError, ValueError, CommandError) as error:
         step.result = f"no definitions of custom resources: {str(error)[:200]}"
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _download(go: str, module: str) -> dict[str, str]:
-    """What `go mod download` says of a module."""
-    done = subprocess.run(
-        [go, "mod", "download", "-json", module],
-        cwd="/",
-        env={**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=mod"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    said: dict[str, str] = json.loads(done.stdout or "{}")
-    if done.returncode or "Error" in said:
-        raise ValueError(said.get("Error") or done.stderr.strip() or f"{module} could not be downloaded")
+def _download(step: Step, go: str, module: str) -> dict[str, str]:
+    """What `go mod download` says of a module: one JSON object, after lines about its progress."""
+    environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=mod"}
+    lines = step.run([go, "mod", "download", "-json", module], cwd="/", env=environment)
+    said: dict[str, str] = json.loads("\n".join(lines[lines.index("{") :]))
     return said

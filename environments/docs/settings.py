@@ -169,6 +169,8 @@ def _rows(schema: Schema, defs: Schema, prefix: str = "") -> Iterator[Sequence[s
         else:
             default = _default(of["default"]) if "default" in of else "required"
             yield f"`{prefix}{name}`", _kind(of), default, of.get("description", "")
+            if target:  # a list of sections
+                yield from _rows(defs[target], defs, f"{prefix}{name}.N.")
 
 
 def _table(rows: Iterator[Sequence[str]]) -> list[str]:

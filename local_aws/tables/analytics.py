@@ -33,7 +33,8 @@ def _configure(run: Run, group: Props, old: Props) -> None:
 TABLE = dict((
     held("glue:CatalogDatabase", "glue", "{account}:{name}",
          create=call("create_database", wrap="DatabaseInput"), read=call("get_database", "Database"),
-         update=(call("update_database", on="description locationUri parameters", wrap="DatabaseInput"),),
+         update=(call("update_database", on="name description locationUri parameters",
+                      wrap="DatabaseInput"),),
          delete="delete_database", renames={"name": "Name"},
          outputs={"arn": "arn:aws:glue:{region}:{account}:database/{name}"}),
     held("glue:CatalogTable", "glue", "{account}:{databaseName}:{name}",

@@ -77,7 +77,7 @@ TABLE = dict((
          delete="delete_event_source_mapping", replace="eventSourceArn",
          # A function is named by its alias's ARN and read back by the function's alone.
          unread="functionName tags", renames={"id": "UUID"},
-         outputs={"arn": "{eventSourceMappingArn}"}),
+         outputs={"arn": "arn:aws:lambda:{region}:{account}:event-source-mapping:{id}"}),
     held("lambda:FunctionEventInvokeConfig", "lambda", "{functionName}",
          put="put_function_event_invoke_config",
          read=call("get_function_event_invoke_config", Qualifier="{qualifier}"),

@@ -10,6 +10,7 @@ from components.packages import Packages, PackagesArgs
 from tests.components.platform_args import DATA_KEY, TAGS
 from tests.components.recorded import Recorded, deployed
 
+ZIPS = ("model-server", "authorizer", "canary", "jobs", "jobs-files", "delivery")
 OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 
 
@@ -22,7 +23,7 @@ def packages(folder: Path) -> tuple[Recorded, Packages]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("model-server", "authorizer", "delivery"):
+    for name in ZIPS:
         (tmp_path / f"{name}.zip").write_bytes(name.encode())
     return tmp_path
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 def test_each_zip_is_uploaded_under_its_digest_and_encrypted(folder: Path) -> None:
     recorded, made = packages(folder)
     uploaded = {upload.inputs["key"]: upload.inputs for upload in recorded.all(OBJECT)}
-    for name in ("model-server", "authorizer", "delivery"):
+    for name in ZIPS:
         digest = hashlib.sha256(name.encode())
         upload = uploaded[f"packages/{name}-{digest.hexdigest()[:16]}.zip"]
         assert (upload["bucket"], upload["kmsKeyId"]) == ("models-bucket", DATA_KEY)
@@ -49,7 +50,7 @@ def test_a_changed_zip_is_a_new_object_and_an_unchanged_one_is_not(folder: Path)
     assert keys[0]["packages-model-server"] == keys[1]["packages-model-server"]
 
 
-@pytest.mark.parametrize("missing", ["model-server", "authorizer", "delivery"])
+@pytest.mark.parametrize("missing", ZIPS)
 def test_a_zip_that_is_not_built_is_named_with_the_command_that_builds_it(folder: Path, missing: str) -> None:
     (folder / f"{missing}.zip").unlink()
     with pytest.raises(FileNotFoundError, match=rf"{missing}\.zip is missing; build it with `make package`"):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from components import CANARY
 from environments import loader
 from tests.components.conftest import Deployed
 from tests.components.recorded import Recorded
@@ -25,7 +26,10 @@ def test_clients_and_operators_find_what_they_need_in_the_exports(env: str, made
     settings = loader.from_file(env)
     assert made.exports["environment"] == env
     assert made.exports["url"].startswith("https://")
-    assert set(made.exports["tenant_client_ids"]) == {tenant.name for tenant in settings.tenants}
+    assert set(made.exports["tenant_client_ids"]) == {
+        *(tenant.name for tenant in settings.tenants),
+        *((CANARY,) if settings.watch.canary_minutes else ()),
+    }
     assert made.exports["model_functions"] == {
         model: f"inference-platform-{env}-model-{model}"
         for model, entry in settings.models.items()
@@ -48,7 +52,8 @@ def test_no_export_is_a_secret(made: Recorded) -> None:
 
 def test_what_holds_data_is_protected_where_the_environment_says_so(env: str, made: Recorded) -> None:
     stateful = [resource for resource in made.resources if resource.type in STATEFUL]
-    assert len(stateful) == 4
+    audited = loader.from_file(env).audit is not None
+    assert len(stateful) == 4 + audited
     assert {resource.protect for resource in stateful} == {loader.from_file(env).protect}
 
 
@@ -70,7 +75,11 @@ def test_every_arn_and_name_is_of_this_account_and_environment(env: str, made: R
 def test_logs_are_kept_for_as_long_as_the_environment_says(env: str, made: Recorded) -> None:
     groups = made.all("aws:cloudwatch/logGroup:LogGroup")
     assert groups
-    assert {g.inputs["retentionInDays"] for g in groups} == {loader.from_file(env).logs.retention_days}
+    settings = loader.from_file(env)
+    kept = {name: group.inputs["retentionInDays"] for group in groups if (name := group.name)}
+    audit = kept.pop("audit-logs", None)
+    assert set(kept.values()) == {settings.logs.retention_days}
+    assert audit is None if settings.audit is None else audit >= settings.audit.retention_days
     assert all(group.inputs.get("kmsKeyId") for group in groups)
 
 

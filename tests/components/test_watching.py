@@ -45,7 +45,7 @@ OBJECTIVES = {"burn-fast-long", "burn-fast-short", "burn-slow-long", "burn-slow-
             {"gpu-idle", "gpu-memory", "queue-age", "dead-letters"},
         ),
         (
-            ModelWatch(model="m", backend="lambda", drift=True, canary=True),
+            ModelWatch(model="m", backend="lambda", drift=0.2, canary=True),
             OBJECTIVES | {"throttles", "drift", "canary"},
         ),
     ],

@@ -13,7 +13,9 @@ STACK = "urn:pulumi:dev::p::pulumi:pulumi:Stack::p-dev"
 
 
 def component(name: str) -> dict[str, Any]:
-    return {"type": COMPONENT, "urn": f"urn:pulumi:dev::p::{COMPONENT}::{name}", "parent": STACK}
+    """A component; those of models are in the one named `model`."""
+    parent = component("model")["urn"] if name.startswith("model-") else STACK
+    return {"type": COMPONENT, "urn": f"urn:pulumi:dev::p::{COMPONENT}::{name}", "parent": parent}
 
 
 def resource(type_: str, name: str, inputs: Mapping[str, Any] | None = None, of: str = "") -> dict[str, Any]:
@@ -31,7 +33,7 @@ def priced(*resources: Mapping[str, Any], **load: Any) -> Estimate:
     """An estimate of resources and their components; `models` are loads of models."""
     names = {each["parent"].rpartition("::")[2] for each in resources if COMPONENT in each["parent"]}
     models = {name: ModelLoad(**entry) for name, entry in load.pop("models", {}).items()}
-    components = [component(name) for name in sorted(names)]
+    components = [component(name) for name in sorted({"model", *names})]
     return estimate([*components, *resources], Load(models=models, **load), PRICES)
 
 

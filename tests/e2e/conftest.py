@@ -1,4 +1,7 @@
-"""One whole local platform for all end-to-end tests, brought up and taken down as a user would."""
+"""One whole local platform for all end-to-end tests, brought up and taken down as a user would.
+
+`E2E_PLATFORM=.local` runs them on a platform that is up already and leaves it up, for work on one test.
+"""
 
 import json
 import os
@@ -46,6 +49,8 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if up := os.environ.get("E2E_PLATFORM"):
+        return Path(up).resolve()
     return tmp_path_factory.mktemp("platform") / "local"
 
 
@@ -72,6 +77,9 @@ def inferctl(local_dir: Path) -> Run:
 @pytest.fixture(scope="session")
 def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedProcess[str]]:
     """The first `up`, from nothing; `down` at the end must leave nothing."""
+    if "E2E_PLATFORM" in os.environ:
+        yield inferctl("up")
+        return
     try:
         done = inferctl("up")
         ports = [int(port) for port in json.loads((local_dir / "aws/ports.json").read_text()).values()]
@@ -81,7 +89,13 @@ def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedPro
         inferctl("down")
     assert not [port for port in ports if listens(port)]
     assert processes_of(local_dir) == []
-    assert {path.name for path in local_dir.iterdir()} <= {"bin", "packages", "passphrase", "pulumi-home"}
+    assert {path.name for path in local_dir.iterdir()} <= {
+        "bin",
+        "packages",
+        "passphrase",
+        "plan",
+        "pulumi-home",
+    }
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ BROKEN_SETTINGS: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "unknown key of a tenant": (
         {"tenants": [{"name": "acme", "rate": 1}]},
         "tenants.0.rate",
-        "accepted are burst, name, quota_per_day, rate_per_s, scopes",
+        "accepted are burst, jobs, name, quota_per_day, rate_per_s, scopes",
     ),
     "unknown field of a model": (
         {"models": {"digits": {"memory": 1}}},
@@ -226,7 +226,7 @@ class AllBackends(Environment):
         (
             {"backend": "lambda", "memory": 1},
             "models.trial.memory",
-            "accepted are backend, engine, ephemeral_mb, memory_mb, provisioned_concurrency, .* version$",
+            "accepted are backend, canary_s, drift, engine, .* version$",
         ),
         ({"backend": "eks", "accelerator": "x", "scale": {"max": 1}}, "models.trial", "choose g5.xlarge"),
     ],

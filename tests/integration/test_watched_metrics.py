@@ -67,6 +67,10 @@ def emitters(resources: list[dict[str, Any]]) -> Iterator[Emitted]:
         if function["handler"] == CANARY:
             for model in variables["MODELS"].split(","):
                 yield from emitted(metric.PLATFORM, metric.EMITTED_BY_US["canary"][0], model=model)
+    for target in of("aws:cloudwatch/eventTarget:EventTarget"):
+        if target["targetId"] == "drift":
+            model = json.loads(target["input"])["model"]
+            yield from emitted(metric.PLATFORM, metric.EMITTED_BY_US["drift"][0], model=model)
     for queue in of("aws:sqs/queue:Queue"):
         yield from emitted("AWS/SQS", QUEUE, QueueName=queue["name"])
     for found in of("aws:cloudwatch/logMetricFilter:LogMetricFilter"):

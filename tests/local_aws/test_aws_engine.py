@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from inferctl.engine import _restore_torn_state
 from local_aws.plugins import install_plugins, planned_only
 from local_aws.tables import TABLES
 from tests.local_aws.conftest import EmbeddedAws
@@ -94,6 +95,7 @@ class Stack:
         for pid in (process.pid, *children):
             os.kill(pid, signal.SIGKILL)
         process.wait()
+        _restore_torn_state(self._folder / "state")
         self.pulumi("cancel", "--yes")
 
 

@@ -96,16 +96,16 @@ def test_objects_without_a_namespace_lie_together(local: KubernetesPlugin, tmp_p
     )
     assert local.create(at, namespace, preview=False).id == "models"
     pool = {
-        "apiVersion": "karpenter.sh/v1",
-        "kind": "NodePool",
+        "apiVersion": "example.com/v1",
+        "kind": "Pool",
         "metadata": {"name": "gpu"},
         "spec": {"weight": 1},
     }
-    at = urn("kubernetes:karpenter.sh/v1:NodePool")
+    at = urn("kubernetes:example.com/v1:Pool")
     local.create(at, inputs_of(local, at, pool), preview=False)
     files = {path.name: path.read_text() for path in (tmp_path / "manifests" / "_cluster").iterdir()}
-    assert files.keys() == {"namespace-models.yaml", "nodepool-gpu.yaml"}
-    assert "# no schema to judge it by" in files["nodepool-gpu.yaml"]
+    assert files.keys() == {"namespace-models.yaml", "pool-gpu.yaml"}
+    assert "# no schema to judge it by" in files["pool-gpu.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """What belongs to a resource that is in the state alone is there, too: a rule of a group that EKS makes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local_aws.aws_plugin import AwsPlugin
+from local_aws.aws_plugin import AwsPlugin, Settings
 from local_aws.plan import Planner
-from local_aws.provider import Refused
+from local_aws.provider import Refused, State
 from local_aws.sdk_types import resource_type
 from local_aws.tables import TABLES
 from local_aws.values import Props
@@ -26,8 +27,9 @@ class Refusing:
 
 
 @pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch) -> AwsPlugin:
+def plugin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AwsPlugin:
     made = AwsPlugin({"LOCAL_AWS_MODE": "emulate"})
+    made._settings = Settings("emulate", tmp_path, {}, ("", ""), "")
     made._planner = Planner("000000000000", "us-east-1")
     monkeypatch.setattr(made, "_held", lambda urn: _table())
     monkeypatch.setattr(made, "log", lambda urn, line: None)
@@ -44,6 +46,10 @@ def test_a_rule_of_a_planned_group_is_planned(plugin: AwsPlugin) -> None:
     state = plugin.create(RULE, INPUTS, preview=False)
     assert state.id.startswith("sgr-")
     assert state.outputs["securityGroupId"] == INPUTS["securityGroupId"]
+    # A refresh finds it, and a change reaches the state, though the embedded AWS has never heard of it.
+    assert plugin.read(RULE, state.id, INPUTS, state.outputs) == State(state.id, state.outputs, INPUTS)
+    changed = plugin.update(RULE, state.id, INPUTS, state.outputs, {**INPUTS, "toPort": 81}, preview=False)
+    assert changed["toPort"] == 81
 
 
 def test_any_other_refusal_stands(plugin: AwsPlugin) -> None:
