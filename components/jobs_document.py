@@ -70,11 +70,11 @@ def jobs_paths(
         }
         for model in models
     }
+    unknown = operation("submitUnknownJob", "A job of an unknown model", 404, "model", **body)
+    unknown["responses"] = {"404": errors["default"], **errors}
     return {
         **submit,
-        "/v2/models/{model}/jobs": {
-            "post": operation("submitUnknownJob", "A job of an unknown model", 404, "model", **body)
-        },
+        "/v2/models/{model}/jobs": {"post": unknown},
         "/v2/jobs": {"get": listed},
         "/v2/jobs/{job}": {"get": operation("job", "State and result of a job", 200, "job")},
         "/v2/jobs/{job}/cancel": {"post": operation("cancelJob", "Stop working on a job", 200, "job")},

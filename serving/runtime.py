@@ -4,6 +4,7 @@ ONNX is the only format: a graph of known operators, unlike a pickle, runs no co
 """
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from serving.providers import CPU, Provider
 from serving.tensors import Array, TensorSpec, text
 from serving.text import METADATA_KEY, TextInput
 
+# The runtime has one error for what a request and what the machine did wrong; only its text tells them apart.
+_OF_THE_MACHINE = re.compile(r"allocate memory|out of memory|bad_alloc|CUDA|CUDNN|CUBLAS", re.IGNORECASE)
 PLATFORM = "onnx_onnxruntime"
 
 _DATATYPES = {
@@ -86,6 +89,9 @@ class Model:
         try:
             arrays, tokens = self._run(list(request.outputs), feed)
         except (InvalidArgument, Fail) as error:
+            if _OF_THE_MACHINE.search(str(error)):
+                logger.error("%s failed: no memory, or the accelerator", self)
+                raise InferenceFailed("the model server ran out of memory or lost its accelerator") from None
             # Each input fits the signature, but they do not fit each other (two batch sizes), or a value is
             # out of its range (an index, a divisor). The runtime's text may quote values: not passed on.
             logger.warning("%s cannot compute a request: %s", self, type(error).__name__)

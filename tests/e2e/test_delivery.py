@@ -16,6 +16,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from components import metric
 from inferctl.client import Client
 from inferctl.deliveries import Deliveries
 from serving.manifest import FILE_NAME, Manifest
@@ -75,13 +76,14 @@ def lying(folder: Path, name: str) -> Path:
 
 
 def failing(folder: Path, name: str) -> Path:
-    """A version that answers every golden request rightly and fails on an empty image."""
+    """A version that answers every golden request rightly, and on an empty image wants more memory than any
+    machine has: no fault of the request, so a 5xx."""
     manifest = digits.build(folder, name)
     model = onnx.load(folder / manifest.file)
     graph = model.graph
     for node in graph.node:
         node.input[:] = ["checked" if given == "image" else given for given in node.input]
-    shapes = {"whole": np.array([-1, 64]), "broken": np.array([7, 9]), "axes": np.array([0, 1])}
+    shapes = {"whole": np.array([1, 1]), "broken": np.array([2**44, 1])}
     graph.initializer.extend(
         numpy_helper.from_array(value.astype(np.int64), key) for key, value in shapes.items()
     )
@@ -90,7 +92,7 @@ def failing(folder: Path, name: str) -> Path:
         helper.make_node("ReduceSum", ["image"], ["ink"], keepdims=0),
         helper.make_node("Greater", ["ink", "nothing"], ["drawn"]),
         helper.make_node("Where", ["drawn", "whole", "broken"], ["shape"]),
-        helper.make_node("Reshape", ["image", "shape"], ["checked"]),
+        helper.make_node("Expand", ["image", "shape"], ["checked"]),
     ]
     kept = list(graph.node)
     del graph.node[:]
@@ -197,8 +199,13 @@ def test_inverted_digits_raise_the_drift_of_the_model(client: Client) -> None:
     assert found["psi"] > 0.2, found
     report = client.aws("s3").get_object(Bucket=client.outputs["data_bucket"], Key=found["report"])
     assert b"drifted" in report["Body"].read()
-    metrics = client.aws("cloudwatch").list_metrics(Namespace="InferencePlatform", MetricName="DriftPsi")
-    assert metrics["Metrics"][0]["Dimensions"] == [{"Name": "Model", "Value": "digits"}]
+    wanted = metric.drift("digits")
+    names, dimensions = metric.EMITTED_BY_US["drift"]
+    cloudwatch = client.aws("cloudwatch")
+    held = cloudwatch.list_metrics(Namespace=wanted.namespace, MetricName=wanted.name)["Metrics"]
+    assert [{each["Name"]: each["Value"] for each in m["Dimensions"]} for m in held] == [wanted.dimensions]
+    assert wanted.name in names
+    assert set(wanted.dimensions) in dimensions
 
 
 def _images() -> Any:

@@ -139,7 +139,8 @@ def test_our_code_emits_the_metrics_that_are_watched(client: Client, headers: di
                 dimensions = [set(each) for each in directive["Dimensions"]]
                 assert all(name in line for name in names.union(*dimensions)), line
                 emitted[line["message"]] = (names, tuple(dimensions))
-    assert emitted == metric.EMITTED_BY_US
+    # The drift of a model is measured where deliveries are tried.
+    assert emitted == {kind: of for kind, of in metric.EMITTED_BY_US.items() if kind != "drift"}
 
 
 SITE = Site(

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 
 from serving import golden
-from serving.errors import ModelRefused, ModelUnavailable, RequestError
+from serving.errors import InferenceFailed, ModelRefused, ModelUnavailable, RequestError
 from serving.manifest import FILE_NAME, Manifest
 from serving.oip import InferRequest, Signature
 from serving.providers import CPU
@@ -205,6 +205,17 @@ class TestInferring:
         # The runtime's native log goes to the process' own standard error.
         assert "424242" not in str(refused.value) + caplog.text
         assert capfd.readouterr() == ("", "")
+
+    def test_a_machine_out_of_memory_is_no_fault_of_the_request(self, scale_manifest: Any) -> None:
+        data = graph(
+            {"a": (TensorProto.INT64, ["n"])},
+            {"y": (TensorProto.INT64, ["k"])},
+            helper.make_node("ConstantOfShape", ["a"], ["y"], value=numpy_helper.from_array(np.array([1]))),
+        )
+        inputs, outputs = [TensorSpec("a", "INT64", (-1,))], [TensorSpec("y", "INT64", (-1,))]
+        loaded = model(data, inputs, outputs, scale_manifest)
+        with pytest.raises(InferenceFailed, match="out of memory"):
+            loaded.infer(InferRequest({"a": np.array([2**44])}, ("y",)))
 
 
 class TestGolden:
