@@ -20,8 +20,10 @@ from inferctl.workspace import ROOT
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _SECRET, _ASSET = "1b47061264138c4ac30d75fd1eb44270", "c44067f5952c0a294b673a41bacd8c17"
 
-# Digests of built packages change with every commit, and say nothing about the plan.
-_PACKAGE_DIGESTS = re.compile(r"(?<=-)[0-9a-f]{16}(?=\.zip)|(?<=sourceCodeHash: )\S+")
+# Digests of built packages and tags of images change with every commit, and say nothing about the plan.
+_PACKAGE_DIGESTS = re.compile(
+    r"(?<=-)[0-9a-f]{16}(?=\.zip)|(?<=sourceCodeHash: )\S+|\b[0-9a-f]{16}(?=-(?:arm64|x86-64)\b)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,10 @@ _EC2_PREFIXES = {
     "VpcEndpoint": "vpce",
 }
 _ID_FORMS = {
+    "aws:appautoscaling/policy:Policy": (
+        "arn:aws:autoscaling:{region}:{account}:scalingPolicy:{uuid}:resource/{serviceNamespace}/{resourceId}"
+        ":policyName/{name}"
+    ),
     "aws:apigateway/apiKey:ApiKey": "{lower10}",
     "aws:apigateway/deployment:Deployment": "{lower6}",
     "aws:apigateway/restApi:RestApi": "{lower10}",

@@ -7,11 +7,14 @@ import pytest
 TESTS = Path(__file__).parent
 # Their costly fixtures, a whole platform and the exports of every environment, are made once.
 TOGETHER = ("e2e", "integration")
+APART = ("e2e/test_interrupted_up.py",)
+"""It has a platform of its own."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share its fixtures, so one process runs them all; so do those of some folders."""
     for item in items:
         place = item.path.relative_to(TESTS)
-        group = place.parts[0] if place.parts[0] in TOGETHER else str(place)
+        together = place.parts[0] in TOGETHER and str(place) not in APART
+        group = place.parts[0] if together else str(place)
         item.add_marker(pytest.mark.xdist_group(group))

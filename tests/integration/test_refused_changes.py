@@ -1,6 +1,7 @@
 """Changes that must not pass, made in a copy of the program and judged by the real engine with no account."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_violating_change_is_refused_with_rule_reason_and_fix(checkout: Path) 
 def test_a_broken_setting_stops_before_the_engine_starts(checkout: Path) -> None:
     edit(checkout / "environments/Pulumi.prod.yaml", "nat: one_per_az", "nats: one_per_az")
     done = plan(checkout, "prod")
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "environments/Pulumi.prod.yaml: network.nats: unknown key" in done.stderr
     assert not (checkout / ".local/plan").exists()
 
@@ -63,7 +64,8 @@ def test_a_typo_in_a_resource_is_named_as_aws_would(checkout: Path) -> None:
     edit(checkout / "components/keys.py", "enable_key_rotation=True", "enable_key_rotation='perhaps'")
     done = plan(checkout, "dev")
     assert done.returncode == 1
-    assert "keys-data" in done.stderr
+    # Whichever of the keys the engine checks first.
+    assert re.search(r"keys-(data|logs|secrets)\b", done.stderr), done.stderr
     assert "enableKeyRotation" in done.stderr
 
 
