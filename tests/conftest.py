@@ -11,6 +11,7 @@ APART = ("e2e/test_interrupted_up.py",)
 """It has a platform of its own."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share its fixtures, so one process runs them all; so do those of some folders."""
     for item in items:

@@ -1,5 +1,6 @@
 """Programs with every held type through the real engine: up, again, changed, refreshed, killed, destroyed."""
 
+import contextlib
 import json
 import os
 import random
@@ -91,9 +92,9 @@ class Stack:
         while len(list(self._creating.glob("*.json"))) < begun + after:
             assert process.poll() is None, "up ended before it could be killed"
             time.sleep(0.002)
-        children = [pid for pid, parent in parents().items() if parent == process.pid]
-        for pid in (process.pid, *children):
-            os.kill(pid, signal.SIGKILL)
+        for pid in [process.pid, *descendants(process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
         _restore_torn_state(self._folder / "state")
         self.pulumi("cancel", "--yes")
@@ -104,6 +105,13 @@ def parents() -> dict[int, int]:
     listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
     pairs = (line.split() for line in listed.splitlines()[1:])
     return {int(pid): int(parent) for pid, parent in pairs}
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Processes that a process has started, and those that they have."""
+    parent_of = parents()
+    children = [pid for pid, parent in parent_of.items() if parent == ancestor]
+    return [*children, *(pid for child in children for pid in descendants(child))]
 
 
 def inventory(aws: EmbeddedAws) -> dict[str, int]:
