@@ -51,7 +51,7 @@ status: ## List what is deployed in ENV
 	@bin/inferctl status --env $(ENV)
 
 test: setup ## Run every test
-	@$(VENV)/python -m pytest --numprocesses auto --dist loadgroup $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest --numprocesses auto --dist loadscope $(PYTEST_ARGS)
 
 lint: setup ## Check style and types
 	@$(VENV)/ruff check .

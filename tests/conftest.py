@@ -1,21 +1,30 @@
 """How tests are spread over processes (`make test` starts one for each core)."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-TESTS = Path(__file__).parent
 # Their costly fixtures, a whole platform and the exports of every environment, are made once.
-TOGETHER = ("e2e", "integration")
-APART = ("e2e/test_interrupted_up.py",)
-"""It has a platform of its own."""
+TOGETHER = ("tests/e2e/", "tests/integration/")
+# It has a platform of its own.
+APART = "tests/e2e/test_interrupted_up.py"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share its fixtures, so one process runs them all; so do those of some folders."""
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        together = place.parts[0] in TOGETHER and str(place) not in APART
-        group = place.parts[0] if together else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByFixture(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests of one file share its fixtures, so one process runs them all; so do those of some folders.
+
+    Marks of groups (`--dist loadgroup`) do the same, but not with this version of pytest: xdist 3.8 writes a
+    test's group to where pytest 9.2 no longer reads it.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        if file == APART:
+            return file
+        return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixture:
+    return ByFixture(config, log)

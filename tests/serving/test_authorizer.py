@@ -188,11 +188,11 @@ class TestTokens:
     @pytest.mark.parametrize(
         "changes",
         [
-            {"exp": int(time.time()) - 60},
+            {"exp": -60},
             {"exp": ...},
             {"exp": "never"},
-            {"iat": int(time.time()) + 86_400},
-            {"nbf": int(time.time()) + 86_400},
+            {"iat": 86_400},
+            {"nbf": 86_400},
             {"iss": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_another00"},
             {"iss": ...},
             {"token_use": "id"},
