@@ -41,10 +41,6 @@ _EC2_PREFIXES = {
     "VpcEndpoint": "vpce",
 }
 _ID_FORMS = {
-    "aws:appautoscaling/policy:Policy": (
-        "arn:aws:autoscaling:{region}:{account}:scalingPolicy:{uuid}:resource/{serviceNamespace}/{resourceId}"
-        ":policyName/{name}"
-    ),
     "aws:apigateway/apiKey:ApiKey": "{lower10}",
     "aws:apigateway/deployment:Deployment": "{lower6}",
     "aws:apigateway/restApi:RestApi": "{lower10}",
@@ -66,6 +62,10 @@ _ARN_FORMS = {
     "aws:apigateway/stage:Stage": "arn:aws:apigateway:{region}::/restapis/{restApi}/stages/{stageName}",
     "aws:apigateway/usagePlan:UsagePlan": "arn:aws:apigateway:{region}::/usageplans/{id}",
     "aws:apigateway/apiKey:ApiKey": "arn:aws:apigateway:{region}::/apikeys/{id}",
+    "aws:appautoscaling/policy:Policy": (
+        "arn:aws:autoscaling:{region}:{account}:scalingPolicy:{uuid}:resource/{serviceNamespace}/{resourceId}"
+        ":policyName/{name}"
+    ),
     "aws:cloudtrail/trail:Trail": "arn:aws:cloudtrail:{region}:{account}:trail/{name}",
     "aws:cloudwatch/eventRule:EventRule": "arn:aws:events:{region}:{account}:rule/{name}",
     "aws:cloudwatch/metricAlarm:MetricAlarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{name}",
