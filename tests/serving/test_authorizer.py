@@ -209,7 +209,9 @@ class TestTokens:
     ) -> None:
         """Numbers are seconds from now: an id of a test must not depend on the clock."""
         now = int(time.time())
-        claims = {name: now + value if isinstance(value, int) else value for name, value in changes.items()}
+        claims: dict[str, Any] = {
+            name: now + value if isinstance(value, int) else value for name, value in changes.items()
+        }
         decide(pool.token())
         with pytest.raises(Unauthorized):
             decide(pool.token(**claims))
