@@ -87,7 +87,7 @@ def first_up(inferctl: Run, local_dir: Path) -> Iterator[subprocess.CompletedPro
         yield done
     finally:
         inferctl("down")
-    assert not [port for port in ports if listens(port)]
+    # A port without a process of ours is not ours: another platform may have taken it since.
     assert processes_of(local_dir) == []
     assert {path.name for path in local_dir.iterdir()} <= {
         "bin",
