@@ -40,16 +40,18 @@ class Resource:
     @property
     def component(self) -> str:
         """The outermost component's name; what belongs to a model goes by the model's."""
-        if len(self.path) > 2 and self.path[0] == _MODELS:
+        if self._is_of_a_model:
             return self.path[1].removesuffix("-jobs")
         return self.path[0] if len(self.path) > 1 else "(none)"
 
     @property
     def model(self) -> str | None:
         """The model that a resource belongs to: its component is named `model-<model>`, among the models'."""
-        if self.component == self.path[0] or self.path[0] != _MODELS:
-            return None
-        return self.component.removeprefix(f"{_MODELS}-")
+        return self.component.removeprefix(f"{_MODELS}-") if self._is_of_a_model else None
+
+    @property
+    def _is_of_a_model(self) -> bool:
+        return len(self.path) > 2 and self.path[0] == _MODELS
 
     @property
     def where(self) -> str:

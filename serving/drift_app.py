@@ -88,8 +88,14 @@ def _tell(found: drift.Drift, summary: dict[str, Any], threshold: float) -> None
     values = {"drift_rows": (float(found.rows), "Count")}
     if found.psi is not None:
         values["drift_psi"] = (found.psi, "None")
-    told = {name: value for name, value in summary.items() if name not in ("model", "psi", "rows")}
-    logs.measured("drift", model=found.model, values=values, **told)
+    logs.measured(
+        "drift",
+        model=found.model,
+        values=values,
+        version=found.version,
+        missing=found.missing,
+        report=summary["report"],
+    )
     if found.psi is not None and found.psi > threshold:
         entry = {
             "Source": EVENT_SOURCE,

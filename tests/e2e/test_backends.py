@@ -76,12 +76,13 @@ def test_a_model_for_jobs_says_so(client: Client, headers: dict[str, str]) -> No
     assert "/v2/models/documents/jobs" in answer.text
 
 
+@pytest.mark.skipif("E2E_PLATFORM" in os.environ, reason="what is up already is not started")
 def test_up_says_what_it_started_and_what_not(first_up: Any) -> None:
     [line] = [
         line for line in first_up.stderr.splitlines() if line.startswith("servers ") and "router" in line
     ]
     for name in ("router", "model-digits-gpu", "endpoint-fraud"):
-        assert f"{name} started" in line or f"{name} runs" in line
+        assert f"{name} started" in line
     assert "llama not started: vLLM needs a GPU" in line
 
 

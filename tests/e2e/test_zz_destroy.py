@@ -7,6 +7,7 @@ from typing import Any
 from inferctl.errors import Exit
 from inferctl.leftovers import SEARCHES
 from inferctl.session import Session
+from tests.e2e.conftest import listens
 
 
 def test_destroy_finds_planted_leftovers_and_then_leaves_nothing(
@@ -32,6 +33,8 @@ def test_destroy_finds_planted_leftovers_and_then_leaves_nothing(
     s3.delete_bucket(Bucket="inference-platform-local-planted")
     sqs.delete_queue(QueueUrl=by_tag)
     assert theirs in sqs.list_queues()["QueueUrls"]  # what is not ours was not touched
+    ports = json.loads((local_dir / "aws/ports.json").read_text()).values()
     proof = json.loads(inferctl("destroy", "--json").stdout)
+    assert not [port for port in ports if listens(int(port))]
     assert proof["leftovers"] == []
     assert not (local_dir / "aws").exists()

@@ -352,6 +352,8 @@ class TestDeliverLambda:
             deliver(Interfering(lambdas, 0), function, manifest)
         assert lambdas.get_alias(FunctionName=function, Name="live")["Description"] == "moved"
         assert self.predict(lambdas, function) == ("v1", [2, 6])
+        LambdaTarget(lambdas, function, "live").roll_back()  # as the machine does next
+        assert self.state(lambdas, function) == ("1", "v1", {"$LATEST", "1"})
 
     def test_a_function_of_another_model_and_a_missing_alias_are_refused(
         self,
