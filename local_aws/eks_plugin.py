@@ -7,6 +7,7 @@ default VPC) or a cluster to talk to is not expanded: an input that asks for it 
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Collection
@@ -201,5 +202,8 @@ def _end_with_engine() -> None:
 
 
 if __name__ == "__main__":
+    # The engine gives all its plug-ins 5 s together: no time for the interpreter to take modules apart.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
     Thread(target=_end_with_engine, daemon=True).start()
     serve(EksProvider(version("pulumi-eks")), sys.argv[1:])
