@@ -102,8 +102,6 @@ class Workspace:
         backend.mkdir(parents=True, exist_ok=True)
         if mode == "plan":
             (backend / SCRATCH_MARKER).touch()
-            # Nothing is made that a lost state could orphan; a checkpoint for each resource takes 3/4 of the time.
-            own["PULUMI_SKIP_CHECKPOINTS"] = "true"
         own |= {
             "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": f"file://{backend}",
