@@ -96,13 +96,14 @@ class DriftMonitor(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        with_alias = pulumi.ResourceOptions(parent=self, depends_on=[self.function])
         # Lambda gives a failed run up after two more; what it then tells the bus, `EventAlerts` passes on.
         aws.lambda_.FunctionEventInvokeConfig(
             f"{name}-failures",
             function_name=self.function.function_name,
             qualifier=LIVE,
             destination_config={"on_failure": {"destination": names.arn("events", "event-bus/default")}},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[self.function]),
+            opts=with_alias,
         )
         tags = args.defaults.tags.component("drift")
         for model, schedule in args.models.items():
@@ -136,6 +137,6 @@ class DriftMonitor(pulumi.ComponentResource):
                 qualifier=LIVE,
                 principal="events.amazonaws.com",
                 source_arn=rule.arn,
-                opts=child,
+                opts=with_alias,
             )
         self.register_outputs({"function_name": self.function.function_name})

@@ -54,3 +54,26 @@ def test_no_secret_is_in_clear_text(aws_resources: list[dict[str, Any]]) -> None
             assert "ciphertext" in value, resource["urn"]
             seen += 1
     assert seen >= 2
+
+
+def test_what_names_an_alias_is_made_after_it(aws_resources: list[dict[str, Any]]) -> None:
+    """Lambda refuses a qualifier that is not there yet; a name alone tells the engine no order."""
+    by_urn = {resource["urn"]: resource for resource in aws_resources}
+    aliases = {
+        (resource["inputs"]["functionName"], resource["inputs"]["name"]): urn
+        for urn, resource in by_urn.items()
+        if resource["type"] == "aws:lambda/alias:Alias"
+    }
+
+    def earlier(urn: str) -> set[str]:
+        return {urn}.union(*map(earlier, by_urn.get(urn, {}).get("dependencies", ())))
+
+    named = 0
+    for urn, resource in by_urn.items():
+        inputs = resource["inputs"]
+        function = inputs.get("functionName") or inputs.get("function")
+        alias = aliases.get((function, inputs.get("qualifier", "")))
+        if alias:
+            named += 1
+            assert alias in earlier(urn), urn
+    assert named
