@@ -57,8 +57,8 @@ class Engine:
     def up(self, step: Step) -> Outcome:
         environ = dict(self._environ)
         if self._mode == "plan" or (self._mode == "local" and not self._resources()):
-            # A checkpoint for each resource takes most of the time, and here a lost one orphans nothing: a plan
-            # makes nothing, and the local plug-ins adopt what a killed first `up` made (local_aws/journal.py).
+            # A checkpoint for each resource takes most of the time, and here a lost one orphans nothing: a
+            # plan makes nothing, and the local plug-ins adopt what a killed first `up` made (its journal).
             environ["PULUMI_SKIP_CHECKPOINTS"] = "true"
         return self._operation(step, "up", "--yes", "--skip-preview", environ=environ)
 

@@ -138,13 +138,16 @@ class Emulation:
         self._journal.note(creation)
         bare, told = plain(inputs), from_members(made, kind, table.names)
         scope = self._scope(told | bare, creation.id)
+        done: Props = {}
         try:
             if adopted:  # what the killed `up` asked for may not be what is asked for now
                 there = self._find(kind, table, scope, creation.id) or {}
                 scope = self._scope(there | scope, creation.id)
                 real = {name: plain(_kept(value, there.get(name))) for name, value in inputs.items()}
                 self._apply(kind, table, scope, bare, real, table.update)
-            self._apply(kind, table, scope, bare, {}, table.then)
+                # The second half may have been done too; what AWS does not tell is done again.
+                done = {name: value for name, value in real.items() if there.get(name) is not None}
+            self._apply(kind, table, scope, bare, done, table.then)
             create = table.create or table.put
             tags = create and table.names.members(
                 ["tags"], input_shape(table.service, create.operation).members

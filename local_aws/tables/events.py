@@ -118,6 +118,6 @@ TABLE = dict((
          delete=call("delete_dashboards", DashboardNames=["{dashboardName}"]),
          outputs={"dashboardArn": "arn:aws:cloudwatch::{account}:dashboard/{dashboardName}"}),
     held("sfn:StateMachine", "stepfunctions", "{stateMachineArn}", create="create_state_machine",
-         update=("update_state_machine",), read="describe_state_machine", delete="delete_state_machine",
-         outputs={"arn": "{id}"}),
+         update=("update_state_machine",), delete="delete_state_machine",
+         read=call("describe_state_machine", stateMachineArn="{id}"), outputs={"arn": "{id}"}),
 ))

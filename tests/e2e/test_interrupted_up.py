@@ -50,7 +50,7 @@ def test_a_killed_up_is_finished_by_the_next(tmp_path: Path) -> None:
         pytest.fail(f"up ended before {created} resources were made:\n{said.read_text()}")
 
     try:
-        for created in (25, 300):
+        for created in (25, 600):
             killed_after(created)
         done = subprocess.run([*command, "up"], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
