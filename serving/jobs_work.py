@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from serving.jobs import FIRST_ROW, ID, Job
+from serving.jobs_counts import PartOutcome
 from serving.jobs_flow import Platform, dead_letter, dispatch, part_settled
 from serving.jobs_predict import AnswersLater, Predictor, TryLater, encode_results
-from serving.jobs_table import PartOutcome
 
 _LONGEST_WAIT_S = 600
 

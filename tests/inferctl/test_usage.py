@@ -11,7 +11,7 @@ from environments import loader
 from inferctl import usage
 from inferctl.client import Client
 from inferctl.usage import Line, usd, used
-from serving.jobs_table import Usage
+from serving.jobs_counts import Usage
 
 OUTPUTS = {"platform": "p", "environment": "e", "model_functions": {"digits": "p-e-model-digits"}}
 FUNCTION, ACCESS = "/aws/lambda/p-e-model-digits", "/aws/apigateway/p-e/access"
