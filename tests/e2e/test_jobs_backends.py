@@ -2,6 +2,7 @@
 
 import json
 import time
+from typing import Any
 
 import httpx
 import numpy as np
@@ -39,7 +40,7 @@ def results(client: Client) -> dict[str, list[dict[str, object]]]:
         submitted[model] = answer.json()["id"]
     found, deadline = {}, time.monotonic() + PATIENCE_S
     for model, id in submitted.items():
-        job = {"state": "submitted"}
+        job: dict[str, Any] = {"state": "submitted"}
         while job["state"] not in FINAL:
             assert time.monotonic() < deadline, f"{BACKENDS[model]}: {job}"
             time.sleep(0.5)

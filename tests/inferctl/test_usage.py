@@ -52,7 +52,7 @@ def access(model: str, status: int, took: str = "500", tenant: str = "acme") -> 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    lines = {
+    lines: dict[str, list[Any]] = {
         FUNCTION: [
             "START RequestId",
             request("acme"),
