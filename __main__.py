@@ -167,6 +167,19 @@ jobs_args = c.JobsArgs(
     **env.jobs.model_dump(exclude={"part_rows", "part_bytes"}),
 )
 jobs = c.Jobs("jobs", jobs_args, opts)
+if cluster:
+    for model, route in models.routes.items():
+        worker_args = c.ClusterWorkerArgs(
+            **site,
+            cluster=cluster,
+            jobs=jobs,
+            data_bucket=storage.data.bucket,
+            image=images.model_server_images["arm64"],
+            model=model,
+            route=route,
+            most=env.models[model].settings()["scale"]["max"],
+        )
+        c.ClusterWorker(f"jobs-{model}", worker_args, cluster.inside(opts))
 
 analytics_args = c.AnalyticsArgs(
     names=names,

@@ -10,6 +10,7 @@ from components.canary import TENANT as CANARY
 from components.canary import Canary, CanaryArgs
 from components.capture import CaptureStream, CaptureStreamArgs
 from components.cluster import Cluster, ClusterArgs
+from components.cluster_worker import ClusterWorker, ClusterWorkerArgs
 from components.config_rules import ConfigRules, ConfigRulesArgs
 from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
@@ -21,8 +22,9 @@ from components.function import LIVE, FunctionDefaults
 from components.gateway import Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
-from components.jobs import JobLimits, JobModel, Jobs, JobsArgs, PartSize
+from components.jobs import Jobs, JobsArgs
 from components.jobs_queue import JobsQueue, JobsQueueArgs
+from components.jobs_settings import JobLimits, JobModel, PartSize
 from components.keys import Keys, KeysArgs
 from components.models import Models, ModelsArgs
 from components.names import Names
@@ -58,6 +60,8 @@ __all__ = [
     "CaptureStreamArgs",
     "Cluster",
     "ClusterArgs",
+    "ClusterWorker",
+    "ClusterWorkerArgs",
     "ConfigRules",
     "ConfigRulesArgs",
     "CostGuard",

@@ -11,6 +11,7 @@ from components import iam
 from components.model_server import ModelServer, Replica, onnx_server, pod_spec, vllm_server
 from components.names import Names
 from components.network_policies import (
+    JOBS_LABEL,
     MODEL_LABEL,
     NAMESPACE,
     ROUTER_LABEL,
@@ -58,7 +59,8 @@ class GpuBackendArgs:
 
 
 class GpuBackend(pulumi.ComponentResource):
-    """Serves one model; its role reads that model's files and no other, and only the router reaches its pods.
+    """Serves one model; its role reads that model's files and no other, and only the router and the worker on
+    its jobs reach its pods.
 
     Deployments start at the smallest number of replicas; from then on KEDA sets it, and an update of the
     stack leaves it alone.
@@ -124,7 +126,10 @@ class GpuBackend(pulumi.ComponentResource):
             namespace=args.namespace,
             labels=self._labels,
             pods={MODEL_LABEL: args.model},
-            ingress=[from_pods({ROUTER_LABEL: "true"}, server.port)],
+            ingress=[
+                from_pods({ROUTER_LABEL: "true"}, server.port),
+                from_pods({JOBS_LABEL: args.model}, server.port),
+            ],
             egress=[dns(), pod_identity_agent(), aws_apis()],
             opts=self._child,
         )

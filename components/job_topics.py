@@ -21,12 +21,14 @@ class JobTopicsArgs:
     """Name of the model; part of the topics' names."""
     data_key_arn: pulumi.Input[str]
     """Key that encrypts the messages; who publishes or subscribes needs it, too."""
+    queue_arn: pulumi.Input[str]
+    """Queue that hears of both; its policy must let `senders` in."""
     require_tls: bool = True
     """Whether messages without TLS are denied; only the embedded AWS, plain HTTP, turns it off."""
 
 
 class JobTopics(pulumi.ComponentResource):
-    """Two encrypted topics, which take messages over TLS only."""
+    """Two encrypted topics, which take messages over TLS only and hand them on to the model's jobs queue."""
 
     success_arn: pulumi.Output[str]
     error_arn: pulumi.Output[str]
@@ -40,7 +42,7 @@ class JobTopics(pulumi.ComponentResource):
 
     def _topic(self, role: str) -> pulumi.Output[str]:
         args = self._args
-        topic_name = f"{args.names.prefix}-jobs-{args.model}-{role}"
+        topic_name = f"{_prefix(args.names, args.model)}-{role}"
         topic = aws.sns.Topic(
             f"{self._name}-{role}",
             name=topic_name,
@@ -64,4 +66,30 @@ class JobTopics(pulumi.ComponentResource):
                 ),
                 opts=self._child,
             )
+        aws.sns.TopicSubscription(
+            f"{self._name}-{role}-to-queue",
+            topic=topic.arn,
+            protocol="sqs",
+            endpoint=args.queue_arn,
+            raw_message_delivery=True,
+            opts=self._child,
+        )
         return topic.arn
+
+
+def senders(names: Names, model: str, queue_arn: str) -> list[iam.Statement]:
+    """What the policy of a model's jobs queue must say so that both topics' messages get in."""
+    return [
+        {
+            "Sid": "Answers",
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+            "Condition": {"ArnLike": {"aws:SourceArn": names.arn("sns", f"{_prefix(names, model)}-*")}},
+        }
+    ]
+
+
+def _prefix(names: Names, model: str) -> str:
+    return f"{names.prefix}-jobs-{model}"

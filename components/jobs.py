@@ -1,18 +1,17 @@
 """Batch and asynchronous inference: files and requests in, results out, every row accounted for."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
-from components import iam, jobs_roles
+from components import iam, jobs_events
 from components.api_document import Json, lambda_integration
 from components.function import Function, FunctionArgs, FunctionDefaults
 from components.jobs_queue import JobsQueue, JobsQueueArgs
+from components.jobs_roles import Grants
+from components.jobs_settings import JobLimits, JobModel, JobsSettings, PartSize, settings_object
 from components.jobs_table import JobsTable, JobsTableArgs
 from components.packages import Package
 
@@ -20,34 +19,6 @@ _CONTROL = "_control"
 """Stands for a model's name in the control queue's; no model's name has an underscore."""
 _CONTROL_TIMEOUT_S = 900
 """The longest that Lambda knows: the largest file is cut in one go, or its job fails."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobModel:
-    """How the jobs of one model are worked on: by asking the function that serves it."""
-
-    queue: JobsQueue
-    """Where its jobs wait."""
-    function_arn: pulumi.Input[str]
-    """ARN of the live alias of the function that serves it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobLimits:
-    """What one tenant may have."""
-
-    active_jobs: int
-    """Jobs that are not finished."""
-    parts_in_flight: int
-    """Parts in the queue of one model at once; more wait their turn."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartSize:
-    """Where a file is cut: a part ends with the row that reaches one of these."""
-
-    rows: int = 1000
-    bytes: int = 2 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +34,17 @@ class JobsArgs:
     data_bucket: pulumi.Input[str]
     """Bucket with `input/`, `work/` and `output/`, whose events go to EventBridge."""
     models: Mapping[str, JobModel]
-    """Model name -> how its jobs are worked on."""
+    """Model name -> how its jobs are worked on; those of the cluster by `ClusterWorker`."""
     tenants: Mapping[str, JobLimits]
     """Tenant name -> its limits."""
-    part: PartSize = PartSize()
+    part: PartSize = field(default_factory=PartSize)
     """Where a file is cut."""
     part_timeout_s: int = 300
     """How long the worker function has for a part. Its queues hide a message for as long at least."""
     attempts: int = 3
     """How often a part is tried before its rows get an error and the dead-letter queue its message."""
     workers: int = 10
-    """Most parts that the worker function works on at once, for each model."""
+    """Most parts that the worker function works on at once, for each model that it asks."""
     keep_days: int = 30
     """How long a job and its counts are remembered."""
     protect: bool = True
@@ -97,6 +68,8 @@ class Jobs(pulumi.ComponentResource):
     """Key of the settings in the data bucket, which workers outside this component read, too."""
     table_name: pulumi.Output[str]
     control_queue: JobsQueue
+    grants: Grants
+    """What workers may do."""
 
     def __init__(self, name: str, args: JobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:jobs:Jobs", name, None, opts)
@@ -116,21 +89,39 @@ class Jobs(pulumi.ComponentResource):
         )
         self.table_name = table.table_name
         self.control_queue = self._control_queue()
-        self.config_key = self._config()
-        grants = jobs_roles.Grants(
+        self.config_key = settings_object(
+            f"{name}-config",
+            JobsSettings(
+                table=table.table_name,
+                control_queue=self.control_queue,
+                models=args.models,
+                limits=args.tenants,
+                attempts=args.attempts,
+                visibility_s=args.part_timeout_s,
+                keep_days=args.keep_days,
+                part=args.part,
+            ),
+            bucket=args.data_bucket,
+            data_key_arn=args.defaults.data_key_arn,
+            tags=self._tags,
+            opts=self._child,
+        )
+        worked_on = {model: entry for model, entry in args.models.items() if entry.by != "cluster"}
+        self.grants = Grants(
             names=self._names,
             table=table.table_name,
-            queues=[model.queue for model in args.models.values()],
+            models=args.models,
             control_queue=self.control_queue,
             data_key_arn=args.defaults.data_key_arn,
-            functions=[model.function_arn for model in args.models.values()],
         )
-        self.api = self._function("api", "Takes and shows jobs", args.package, grants.api(), timeout_s=20)
+        self.api = self._function(
+            "api", "Takes and shows jobs", args.package, self.grants.api(), timeout_s=20
+        )
         control = self._function(
             "control",
             "Makes jobs of files and results of jobs",
             args.files_package,
-            grants.control(),
+            self.grants.control(),
             timeout_s=_CONTROL_TIMEOUT_S,
             memory_mb=2048,
             reserved_concurrency=10,
@@ -139,22 +130,23 @@ class Jobs(pulumi.ComponentResource):
             "worker",
             "Works on parts of jobs",
             args.package,
-            grants.worker(),
+            self.grants.worker(),
             timeout_s=args.part_timeout_s,
             memory_mb=512,
-            reserved_concurrency=args.workers * max(1, len(args.models)),
+            reserved_concurrency=args.workers * max(1, len(worked_on)),
         )
         self._mapping("control", self.control_queue, control, batch_size=10, at_once=10)
-        for model, entry in args.models.items():
+        for model, entry in worked_on.items():
             self._mapping(model, entry.queue, worker, batch_size=1, at_once=args.workers)
-        self._events()
+        jobs_events.rules(
+            name, names=self._names, tags=self._tags, queue_arn=self.control_queue.arn, opts=self._child
+        )
         self.integration = self._integration()
         self.register_outputs({"table_name": self.table_name, "config_key": self.config_key})
 
     def _control_queue(self) -> JobsQueue:
         """Events of this environment's own rules may be put in; the queue's name is known beforehand."""
         arn = self._names.arn("sqs", f"{self._names.prefix}-job-{_CONTROL}")
-        rules = self._names.arn("events", f"rule/{self._names.prefix}-jobs-*")
         return JobsQueue(
             f"{self._name}-control-queue",
             JobsQueueArgs(
@@ -171,58 +163,12 @@ class Jobs(pulumi.ComponentResource):
                         "Principal": {"Service": "events.amazonaws.com"},
                         "Action": "sqs:SendMessage",
                         "Resource": arn,
-                        "Condition": {"ArnLike": {"aws:SourceArn": rules}},
+                        "Condition": {"ArnLike": {"aws:SourceArn": jobs_events.rule_arns(self._names)}},
                     }
                 ],
             ),
             opts=self._child,
         )
-
-    def _config(self) -> pulumi.Output[str]:
-        """What all functions of this component know, as an object: its key changes with its content, so a
-        function that runs keeps what it began with."""
-        args = self._args
-
-        def document(known: Mapping[str, Any]) -> str:
-            return json.dumps(
-                {
-                    **known,
-                    "limits": {tenant: asdict(limits) for tenant, limits in args.tenants.items()},
-                    "attempts": args.attempts,
-                    "visibility_s": args.part_timeout_s,
-                    "keep_days": args.keep_days,
-                    "part": asdict(args.part),
-                },
-                sort_keys=True,
-            )
-
-        content = pulumi.Output.all(
-            table=self.table_name,
-            control_url=self.control_queue.url,
-            dead_letters_url=self.control_queue.dead_letters_url,
-            routes=pulumi.Output.all(
-                **{
-                    model: pulumi.Output.all(
-                        queue_url=entry.queue.url,
-                        dead_letters_url=entry.queue.dead_letters_url,
-                        function=entry.function_arn,
-                    )
-                    for model, entry in args.models.items()
-                }
-            ),
-        ).apply(document)
-        stored = aws.s3.BucketObjectv2(
-            f"{self._name}-config",
-            bucket=args.data_bucket,
-            key=content.apply(_config_key),
-            content=content,
-            content_type="application/json",
-            kms_key_id=args.defaults.data_key_arn,
-            server_side_encryption="aws:kms",
-            tags=self._tags,
-            opts=self._child,
-        )
-        return stored.key
 
     def _function(
         self,
@@ -268,47 +214,6 @@ class Jobs(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _events(self) -> None:
-        """Files that come, and the clock for what fell between two steps."""
-        created = {
-            "source": ["aws.s3"],
-            "detail-type": ["Object Created"],
-            "detail": {
-                "bucket": {"name": [self._names.bucket("data")]},
-                "object": {"key": [{"prefix": "input/"}]},
-            },
-        }
-        self._rule("files", "Files become jobs", event_pattern=json.dumps(created))
-        sweep = json.dumps({"sweep": True})
-        self._rule("sweep", "Stalled jobs go on", schedule_expression="rate(5 minutes)", message=sweep)
-
-    def _rule(
-        self,
-        role: str,
-        description: str,
-        *,
-        message: str | None = None,
-        event_pattern: str | None = None,
-        schedule_expression: str | None = None,
-    ) -> None:
-        rule = aws.cloudwatch.EventRule(
-            f"{self._name}-{role}",
-            name=f"{self._names.prefix}-jobs-{role}",
-            description=description,
-            tags=self._tags,
-            event_pattern=event_pattern,
-            schedule_expression=schedule_expression,
-            opts=self._child,
-        )
-        aws.cloudwatch.EventTarget(
-            f"{self._name}-{role}-target",
-            rule=rule.name,
-            target_id="control",
-            arn=self.control_queue.arn,
-            input=message,
-            opts=self._child,
-        )
-
     def _integration(self) -> pulumi.Output[Json]:
         role = iam.role(
             f"{self._name}-gateway",
@@ -323,7 +228,3 @@ class Jobs(pulumi.ComponentResource):
         return pulumi.Output.all(self.api.invoke_arn, role.arn).apply(
             lambda known: lambda_integration(known[0], known[1])
         )
-
-
-def _config_key(content: str) -> str:
-    return f"config/jobs-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"

@@ -45,7 +45,16 @@ def jobs_paths(
 ) -> Json:
     """Submitting, listing, showing and cancelling jobs; one function answers for all models."""
 
-    def operation(operation_id: str, summary: str, status: int, *parameters: str, **more: Any) -> Json:
+    def operation(
+        operation_id: str,
+        summary: str,
+        status: int,
+        *parameters: str,
+        answer: Json | None = None,
+        **more: Any,
+    ) -> Json:
+        """`answer`: what `status` comes with, a job where it is left out."""
+        answer = {"description": summary, "content": _content("Job")} if answer is None else answer
         return {
             "operationId": operation_id,
             "summary": summary,
@@ -54,14 +63,14 @@ def jobs_paths(
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
                 for name in parameters
             ],
-            "responses": {str(status): {"description": summary, "content": _content("Job")}, **errors},
+            "responses": {str(status): answer, **errors},
             "x-amazon-apigateway-integration": dict(integration),
             **more,
         }
 
     body = {"requestBody": {"required": True, "content": _content("JobRequest")}}
-    listed = operation("listJobs", "The caller's jobs, the newest first", 200)
-    listed["responses"]["200"].pop("content")
+    newest = "The caller's jobs, the newest first"
+    listed = operation("listJobs", newest, 200, answer={"description": newest})
     summary = "Leave a job: some rows, or a file to upload"
     submit = {
         # The gateway looks no further than the first path that begins alike: each model has its own.
@@ -70,8 +79,8 @@ def jobs_paths(
         }
         for model in models
     }
-    unknown = operation("submitUnknownJob", "A job of an unknown model", 404, "model", **body)
-    unknown["responses"] = {"404": errors["default"], **errors}
+    refused = errors["default"]
+    unknown = operation("submitUnknownJob", "A job of an unknown model", 404, "model", answer=refused, **body)
     return {
         **submit,
         "/v2/models/{model}/jobs": {"post": unknown},

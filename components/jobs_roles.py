@@ -1,6 +1,6 @@
-"""What each function of the jobs may do, and nothing beside it."""
+"""What each function and worker of the jobs may do, and nothing beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import pulumi
 
 from components import iam
 from components.jobs_queue import JobsQueue
+from components.jobs_settings import JobModel
 from components.names import Names
 
 _CONSUME = [
@@ -25,14 +26,12 @@ class Grants:
     names: Names
     table: pulumi.Input[str]
     """The table of jobs."""
-    queues: Sequence[JobsQueue]
-    """The models' queues."""
+    models: Mapping[str, JobModel]
+    """Model name -> how its jobs are worked on."""
     control_queue: JobsQueue
     """The control function's queue."""
     data_key_arn: pulumi.Input[str]
     """Key of the table, the queues and the bucket."""
-    functions: Sequence[pulumi.Input[str]]
-    """ARNs of the live aliases of models."""
 
     def api(self) -> pulumi.Output[list[iam.Statement]]:
         """The jobs API: its addresses for clients are signed with its own role's rights."""
@@ -75,21 +74,57 @@ class Grants:
         return self._with(statements)
 
     def worker(self) -> pulumi.Output[list[iam.Statement]]:
-        """The worker function."""
+        """The worker function, which works for every model but those of the cluster."""
+        asks = (
+            ("AskModels", "lambda:InvokeFunction", self._targets("function")),
+            ("AskEndpoints", "sagemaker:InvokeEndpoint", self._targets("endpoint")),
+            ("AskEndpointsLater", "sagemaker:InvokeEndpointAsync", self._targets("async-endpoint")),
+        )
 
         def statements(known: Mapping[str, Any]) -> list[iam.Statement]:
-            invoked = [iam.allow("AskModels", ["lambda:InvokeFunction"], known["functions"])]
+            found = {"StringLike": {"s3:prefix": "work/*"}}
+            # To see whether an asynchronous answer is there; S3 says "forbidden" of what is not.
+            find = iam.allow("FindAnswers", ["s3:ListBucket"], [self.names.bucket_arn("data")], found)
             return [
-                *self._base(known, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
-                iam.allow(
-                    "Parts", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [self._objects("work")]
-                ),
-                iam.allow("Consume", _CONSUME, known["queues"]),
-                iam.allow("Send", ["sqs:SendMessage"], [*known["queues"], *known["dead"], known["control"]]),
-                *(invoked if known["functions"] else ()),
+                *self._worker(known, "work/*"),
+                *([find] if known["AskEndpointsLater"] else ()),
+                *(iam.allow(sid, [action], known[sid]) for sid, action, _ in asks if known[sid]),
             ]
 
-        return self._with(statements)
+        mine = [model.queue for model in self.models.values() if model.by != "cluster"]
+        return self._with(statements, worked_on=mine, **{sid: targets for sid, _, targets in asks})
+
+    def cluster_worker(self, model: str) -> pulumi.Output[list[iam.Statement]]:
+        """The worker of one model of the cluster: its queue, its parts and the table, and nobody else's."""
+
+        def statements(known: Mapping[str, Any]) -> list[iam.Statement]:
+            return [
+                *self._worker(known, f"work/{model}/*"),
+                iam.allow("Decrypt", ["kms:Decrypt"], [known["key"]]),
+            ]
+
+        return self._with(statements, worked_on=[self.models[model].queue])
+
+    def _worker(self, known: Mapping[str, Any], parts: str) -> list[iam.Statement]:
+        objects = [f"{self.names.bucket_arn('data')}/{parts}"]
+        queues, dead_letters = known["worked_on"], known["worked_on_dead"]
+        return [
+            *self._base(known, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
+            iam.allow("Parts", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], objects),
+            iam.allow("Consume", _CONSUME, queues),
+            iam.allow("Send", ["sqs:SendMessage"], [*queues, *dead_letters, known["control"]]),
+        ]
+
+    def _targets(self, by: str) -> pulumi.Output[list[str]]:
+        """ARNs of what answers for the models of one kind."""
+        targets = [model.target for model in self.models.values() if model.by == by]
+        return pulumi.Output.all(*targets).apply(
+            lambda known: (
+                list(known)
+                if by == "function"
+                else [self.names.arn("sagemaker", f"endpoint/{endpoint}") for endpoint in known]
+            )
+        )
 
     def _objects(self, folder: str) -> str:
         return f"{self.names.bucket_arn('data')}/{folder}/*"
@@ -102,13 +137,22 @@ class Grants:
             iam.allow("Encrypt", ["kms:GenerateDataKey"], [known["key"]]),
         ]
 
-    def _with(self, statements: Any) -> pulumi.Output[list[iam.Statement]]:
+    def _with(
+        self,
+        statements: Callable[[Mapping[str, Any]], list[iam.Statement]],
+        worked_on: Sequence[JobsQueue] = (),
+        **more: pulumi.Output[list[str]],
+    ) -> pulumi.Output[list[iam.Statement]]:
+        """`statements` of what is known of the resources, `worked_on` and `more` among them."""
+        queues = [model.queue for model in self.models.values()]
         return pulumi.Output.all(
             table=self.table,
             key=self.data_key_arn,
-            queues=pulumi.Output.all(*(queue.arn for queue in self.queues)),
-            dead=pulumi.Output.all(*(queue.dead_letters_arn for queue in self.queues)),
+            queues=pulumi.Output.all(*(queue.arn for queue in queues)),
+            dead=pulumi.Output.all(*(queue.dead_letters_arn for queue in queues)),
+            worked_on=pulumi.Output.all(*(queue.arn for queue in worked_on)),
+            worked_on_dead=pulumi.Output.all(*(queue.dead_letters_arn for queue in worked_on)),
             control=self.control_queue.arn,
             control_dead=self.control_queue.dead_letters_arn,
-            functions=pulumi.Output.all(*self.functions),
+            **more,
         ).apply(statements)

@@ -24,7 +24,7 @@ class Keys(pulumi.ComponentResource):
     """Three symmetric keys with yearly rotation, and an alias for each.
 
     The account's IAM policies decide who uses a key; the logs key also serves CloudWatch Logs, for this
-    account's log groups only, and the data key EventBridge, for events of this account.
+    account's log groups only, and the data key EventBridge and SNS, for messages of this account.
     """
 
     data_arn: pulumi.Output[str]
@@ -54,7 +54,7 @@ class Keys(pulumi.ComponentResource):
             return created.arn
 
         self.data_arn = key(
-            "data", "Models, datasets, results and function settings", _events_statement(args.names)
+            "data", "Models, datasets, results and function settings", _messages_statement(args.names)
         )
         self.logs_arn = key("logs", "CloudWatch log groups", _cloudwatch_logs_statement(args.names))
         self.secrets_arn = key("secrets", "Tenant credentials in Parameter Store")
@@ -75,13 +75,14 @@ def account_statement(account_id: str) -> iam.Statement:
     }
 
 
-def _events_statement(names: Names) -> iam.Statement:
-    # Rules put events into encrypted queues:
+def _messages_statement(names: Names) -> iam.Statement:
+    # Rules and topics put messages into encrypted queues:
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html#eb-sqs-encrypted
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-enable-encryption-for-topic-sqs-queue-subscriptions.html
     return {
-        "Sid": "EventBridgeToQueues",
+        "Sid": "MessagesToQueues",
         "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
+        "Principal": {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]},
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": "*",  # in a key policy, `*` means this key
         "Condition": {"StringEquals": {"aws:SourceAccount": names.account_id}},

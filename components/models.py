@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 
@@ -13,8 +13,9 @@ from components.function import Function, FunctionDefaults
 from components.gpu_backend import VLLM_IMAGE, GpuBackend, GpuBackendArgs
 from components.image_cache import cached_image
 from components.images import Images
-from components.jobs import JobModel
-from components.jobs_queue import JobsQueue, JobsQueueArgs
+from components.job_topics import senders
+from components.jobs_queue import JobsQueue, JobsQueueArgs, queue_prefix
+from components.jobs_settings import JobModel
 from components.lambda_backend import LambdaBackend, LambdaBackendArgs
 from components.model_server import Replica
 from components.names import Names
@@ -68,7 +69,7 @@ class Models(pulumi.ComponentResource):
     jobs: Mapping[str, JobsQueue]
     """Model name -> its jobs queue, whatever the backend."""
     job_models: Mapping[str, JobModel]
-    """Model name -> how its jobs are worked on, of models on Lambda."""
+    """Model name -> how its jobs are worked on."""
     functions: Mapping[str, Function]
     """Model name -> its function, of models on Lambda."""
     routes: Mapping[str, Route]
@@ -85,7 +86,7 @@ class Models(pulumi.ComponentResource):
         functions: dict[str, Function] = {}
         routes: dict[str, Route] = {}
         endpoints: dict[str, SageMakerBackend] = {}
-        self.jobs = {model: self._queue(model) for model in args.catalogue}
+        self.jobs = {model: self._queue(model, entry) for model, entry in args.catalogue.items()}
         for model, entry in args.catalogue.items():
             settings = {key: value for key, value in entry.items() if key != "backend"}
             match entry["backend"]:
@@ -102,14 +103,23 @@ class Models(pulumi.ComponentResource):
                     integrations[model] = endpoints[model].integrations
         self.integrations, self.functions = integrations, functions
         self.routes, self.endpoints = routes, endpoints
-        self.job_models = {
-            model: JobModel(queue=self.jobs[model], function_arn=function.alias_arn)
-            for model, function in functions.items()
-        }
+        self.job_models = {model: self._job_model(model) for model in args.catalogue}
         self.register_outputs({})
 
-    def _queue(self, model: str) -> JobsQueue:
+    def _job_model(self, model: str) -> JobModel:
+        queue = self.jobs[model]
+        if model in self.functions:
+            return JobModel(queue=queue, by="function", target=self.functions[model].alias_arn)
+        if model in self.endpoints:
+            by: Literal["endpoint", "async-endpoint"] = (
+                "endpoint" if self.endpoints[model].topics is None else "async-endpoint"
+            )
+            return JobModel(queue=queue, by=by, target=self.endpoints[model].endpoint_name)
+        return JobModel(queue=queue, by="cluster")
+
+    def _queue(self, model: str, entry: Mapping[str, Any]) -> JobsQueue:
         defaults = self._args.functions
+        arn = self._names.arn("sqs", queue_prefix(self._names) + model)
         return JobsQueue(
             f"{self._name}-{model}-jobs",
             JobsQueueArgs(
@@ -119,6 +129,7 @@ class Models(pulumi.ComponentResource):
                 data_key_arn=defaults.data_key_arn,
                 visibility_timeout_s=self._args.part_timeout_s,
                 require_tls=self._args.require_tls,
+                senders=senders(self._names, model, arn) if entry.get("mode") == "async" else (),
             ),
             opts=self._child,
         )
@@ -183,6 +194,7 @@ class Models(pulumi.ComponentResource):
                 image=self._server_image(model),
                 hosting=self._hosting({k: v for k, v in settings.items() if k not in about}),
                 alarm_actions=self._args.alarm_actions,
+                queue_arn=self.jobs[model].arn,
                 require_tls=self._args.require_tls,
                 **{key: settings[key] for key in about},
             ),

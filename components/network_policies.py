@@ -13,7 +13,7 @@ from pulumi_kubernetes.networking.v1 import (
 )
 
 NAMESPACE = "inference"
-MODEL_LABEL, ROUTER_LABEL = "inference/model", "inference/router"
+MODEL_LABEL, ROUTER_LABEL, JOBS_LABEL = "inference/model", "inference/router", "inference/jobs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,11 @@ def to_models(ports: Sequence[int]) -> NetworkPolicyEgressRuleArgsDict:
         "pod_selector": {"match_expressions": [{"key": MODEL_LABEL, "operator": "Exists"}]}
     }
     return {"to": [peer], "ports": [_tcp(port) for port in ports]}
+
+
+def to_pods(labels: Mapping[str, str], port: int) -> NetworkPolicyEgressRuleArgsDict:
+    """Out to pods of the own namespace."""
+    return {"to": [_pods(labels)], "ports": [_tcp(port)]}
 
 
 def from_pods(labels: Mapping[str, str], port: int) -> NetworkPolicyIngressRuleArgsDict:

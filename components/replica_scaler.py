@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -14,8 +15,9 @@ ROUTER_METRICS = f"http://router.{NAMESPACE}.svc.cluster.local:8080/metrics"
 IN_FLIGHT_METRIC = "router_requests_in_flight"
 """Requests of a model that the router has taken and not answered yet, with the label `model`."""
 
+IDLE_S = 300
+"""How long there must be nothing to do before the last replica goes."""
 _JOBS_PER_REPLICA = 5
-_IDLE_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class ReplicaScaler(pulumi.ComponentResource):
         self, name: str, args: ReplicaScalerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("inference-platform:replica_scaler:ReplicaScaler", name, None, opts)
-        object_name = f"model-{args.model}"
+        object_name = _object_name(args.model)
         metadata = {"name": object_name, "namespace": args.namespace, "labels": args.labels}
         # The operator's own role: it may count the messages of this environment's jobs queues.
         authentication = kubernetes.apiextensions.CustomResource(
@@ -76,28 +78,18 @@ class ReplicaScaler(pulumi.ComponentResource):
                 "minReplicaCount": args.scale.min,
                 "maxReplicaCount": args.scale.max,
                 "pollingInterval": 15,
-                "cooldownPeriod": _IDLE_S,
+                "cooldownPeriod": IDLE_S,
                 "advanced": {
                     "horizontalPodAutoscalerConfig": {
                         "behavior": {
                             # A replica takes minutes to come back, so a short lull does not cost one.
-                            "scaleDown": {"stabilizationWindowSeconds": _IDLE_S},
+                            "scaleDown": {"stabilizationWindowSeconds": IDLE_S},
                             "scaleUp": {"stabilizationWindowSeconds": 0},
                         }
                     }
                 },
                 "triggers": [
-                    {
-                        # https://keda.sh/docs/latest/scalers/aws-sqs/; jobs being worked on count, too
-                        "type": "aws-sqs-queue",
-                        "name": "jobs",
-                        "metadata": {
-                            "queueURL": args.queue_url,
-                            "queueLength": str(_JOBS_PER_REPLICA),
-                            "awsRegion": args.names.region,
-                        },
-                        "authenticationRef": {"name": object_name},
-                    },
+                    jobs_trigger(args.model, args.queue_url, args.names.region),
                     {
                         # https://keda.sh/docs/latest/scalers/metrics-api/
                         "type": "metrics-api",
@@ -116,3 +108,24 @@ class ReplicaScaler(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[authentication]),
         )
         self.register_outputs({})
+
+
+def jobs_trigger(model: str, queue_url: pulumi.Input[str], region: str) -> Mapping[str, Any]:
+    """KEDA's trigger on a model's jobs queue, with the authentication that `ReplicaScaler` makes.
+
+    Jobs that are being worked on count, too: https://keda.sh/docs/latest/scalers/aws-sqs/
+    """
+    return {
+        "type": "aws-sqs-queue",
+        "name": "jobs",
+        "metadata": {
+            "queueURL": queue_url,
+            "queueLength": str(_JOBS_PER_REPLICA),
+            "awsRegion": region,
+        },
+        "authenticationRef": {"name": _object_name(model)},
+    }
+
+
+def _object_name(model: str) -> str:
+    return f"model-{model}"

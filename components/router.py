@@ -192,8 +192,9 @@ class Router(pulumi.ComponentResource):
 
 
 def wake_statements(names: Names, data_key_arn: str) -> list[iam.Statement]:
-    """Sending messages to the jobs queues of this environment, which are encrypted."""
+    """Sending messages to the jobs queues of this environment, which are encrypted, where none wait."""
+    actions = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     return [
-        iam.allow("WakeModels", ["sqs:SendMessage"], [names.arn("sqs", f"{queue_prefix(names)}*")]),
+        iam.allow("WakeModels", actions, [names.arn("sqs", f"{queue_prefix(names)}*")]),
         iam.allow("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], [data_key_arn]),
     ]

@@ -69,6 +69,8 @@ class SageMakerBackendArgs:
     """Percent of requests to answer without a 5xx; a delivery is undone at ten times the errors."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
     """Topics that hear of the alarms."""
+    queue_arn: pulumi.Input[str]
+    """The model's jobs queue, which hears of answers (async)."""
     require_tls: bool = True
     """Whether the topics of jobs deny calls without TLS; only the embedded AWS turns it off."""
 
@@ -119,6 +121,7 @@ class SageMakerBackend(pulumi.ComponentResource):
                 tags=self._tags,
                 model=args.model,
                 data_key_arn=args.data_key_arn,
+                queue_arn=args.queue_arn,
                 require_tls=args.require_tls,
             )
             self.topics = JobTopics(f"{name}-topics", topics, opts=self._child)

@@ -160,15 +160,15 @@ def data_capture(
 def async_inference(
     hosting: Async, names: Names, model: str, key_arn: pulumi.Input[str], topics: JobTopics
 ) -> sagemaker.EndpointConfigurationAsyncInferenceConfigArgsDict:
-    """Where answers to jobs go, and who hears of them.
+    """Where answers to parts of jobs go, and who hears of them.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AsyncInferenceOutputConfig.html
     """
-    output = f"s3://{names.bucket('data')}/output/{model}"
+    work = f"s3://{names.bucket('data')}/work/{model}"
     configuration: sagemaker.EndpointConfigurationAsyncInferenceConfigArgsDict = {
         "output_config": {
-            "s3_output_path": output,
-            "s3_failure_path": f"{output}/failed",
+            "s3_output_path": f"{work}/answers",
+            "s3_failure_path": f"{work}/failures",
             "kms_key_id": key_arn,
             "notification_config": {
                 "success_topic": topics.success_arn,

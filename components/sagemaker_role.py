@@ -158,15 +158,13 @@ def _capture(names: Names, model: str, key_arn: str) -> Iterator[iam.Statement]:
 
 
 def _jobs(names: Names, model: str, key_arn: str, topic_arns: Sequence[str]) -> Iterator[iam.Statement]:
-    """Reading jobs, writing results and telling of them.
+    """Reading requests of jobs, writing answers and telling of them.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-create-endpoint-prerequisites.html
     """
-    bucket = names.bucket_arn("data")
-    folders = {"s3:prefix": [f"{kind}/{model}/*" for kind in ("input", "output")]}
-    yield iam.allow("ListJobs", ["s3:ListBucket"], [bucket], {"StringLike": folders})
-    yield iam.allow("ReadJobs", ["s3:GetObject"], [f"{bucket}/input/{model}/*"])
-    results = ["s3:AbortMultipartUpload", "s3:PutObject"]
-    yield iam.allow("WriteResults", results, [f"{bucket}/output/{model}/*"])
-    yield iam.allow("EncryptResults", ["kms:GenerateDataKey"], [key_arn])
+    bucket, folder = names.bucket_arn("data"), f"work/{model}/*"
+    yield iam.allow("ListJobs", ["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": [folder]}})
+    actions = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+    yield iam.allow("Answer", actions, [f"{bucket}/{folder}"])
+    yield iam.allow("EncryptAnswers", ["kms:GenerateDataKey"], [key_arn])
     yield iam.allow("Tell", ["sns:Publish"], topic_arns)

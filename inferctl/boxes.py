@@ -229,6 +229,7 @@ BOX_OF: Mapping[str, str] = {
     "cluster:Cluster": "cluster",
     "cluster_addons:ClusterAddons": "cluster",
     "cluster_entry:ClusterEntry": "entry",
+    "cluster_worker:ClusterWorker": "jobs",
     "config_rules:ConfigRules": "account",
     "cost_guard:CostGuard": "watch",
     "custom_domain:CustomDomain": "domain",

@@ -16,8 +16,9 @@ from inferctl.client import Client
 from inferctl.errors import CommandFailed
 from inferctl.session import deployed
 from serving.jobs import FINAL
+from serving.jobs_counts import Usage
 from serving.jobs_flow import Platform, dispatch, send_parts
-from serving.jobs_table import JobTable, Usage
+from serving.jobs_table import JobTable
 from toolchain.progress import Progress, Step
 
 app = typer.Typer(no_args_is_help=True, help="Batch and asynchronous inference.")

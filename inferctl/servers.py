@@ -1,4 +1,4 @@
-"""Models on EKS and SageMaker, and the cluster's router, as processes of this machine.
+"""Models on EKS and SageMaker, the cluster's router and workers, and SageMaker's runtime, as local processes.
 
 Each is started by the very command of its container: that of the rendered manifest of a Deployment, or for an
 endpoint the image's entry point with the argument that SageMaker gives it. What differs is stated in
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ import yaml
 
 from inferctl.session import Session
 from inferctl.workspace import ROOT
-from local_aws import ports
+from local_aws import ports, sagemaker_runtime
 from local_aws.workloads import Report, Workload, Workloads
 from serving.manifest import FILE_NAME as MANIFEST
 
 _NAMESPACE = "inference"
+# How the names of Deployments begin.
+_MODEL, _JOBS, _ROUTER = "model-", "jobs-", "router"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +69,13 @@ class _Planned:
         self._client = session.client()
         self.left_out: dict[str, str] = {}
         self._hosts: dict[str, int] = {}  # service name inside the cluster -> port of its process
+        self._invoked: dict[str, Mapping[str, Any]] = {}  # endpoint -> what SageMaker's runtime knows of it
 
     def workloads(self) -> list[Workload]:
-        on_cluster = list(filter(None, map(self._deployment, self._manifests())))
-        return [*self._with_router(on_cluster), *self._endpoints()]
+        # Models before those that ask them: in the order of names, `jobs-` comes first.
+        manifests = sorted(self._manifests(), key=lambda each: not _name(each).startswith(_MODEL))
+        on_cluster = list(filter(None, map(self._deployment, manifests)))
+        return [*map(self._with_addresses, on_cluster), *self._endpoints(), *self._sagemaker_runtime()]
 
     def _manifests(self) -> Iterator[Mapping[str, Any]]:
         folder = self._local / "manifests" / _NAMESPACE
@@ -79,23 +84,25 @@ class _Planned:
 
     def _deployment(self, manifest: Mapping[str, Any]) -> Workload | None:
         """The process of a Deployment's first container, one replica whatever its number is now."""
-        name = manifest["metadata"]["name"]
+        name = _name(manifest)
         container = manifest["spec"]["template"]["spec"]["containers"][0]
         given = {each["name"]: str(each["value"]) for each in container["env"]}
-        model = name.removeprefix("model-")
-        if name != "router" and container["command"][0] == "vllm":
-            self.left_out[model] = "vLLM needs a GPU; the API says that it is cold"
-            return None
+        if name.removeprefix(_JOBS) in self.left_out:
+            return None  # its model's messages wait
         revision = ""
-        if name != "router":
+        if name.startswith(_MODEL):
+            model = name.removeprefix(_MODEL)
+            if container["command"][0] == "vllm":
+                self.left_out[model] = "vLLM needs a GPU; the API says that it is cold"
+                return None
             published = self._published(model, given["MODEL_VERSION"])
             if published is None:
                 self.left_out[model] = "it waits for its first publication"
                 return None
             revision = published
-        backend = ports.LOAD_BALANCER if name == "router" else f"pod/{name}"
+        backend = ports.LOAD_BALANCER if name == _ROUTER else f"pod/{name}"
         port = ports.port_of(self._aws, backend)
-        if name != "router":
+        if name.startswith(_MODEL):
             self._hosts[f"{name}.{_NAMESPACE}.svc.cluster.local"] = port
         return Workload(
             name=name,
@@ -108,21 +115,22 @@ class _Planned:
             revision=revision,
         )
 
-    def _with_router(self, workloads: Sequence[Workload]) -> Iterator[Workload]:
-        """The router finds local processes where in the cluster it would find pods."""
-        for workload in workloads:
-            models = workload.environment.get("ROUTER_MODELS")
-            if models is None:
-                yield workload
-                continue
-            routes = json.loads(models)
+    def _with_addresses(self, workload: Workload) -> Workload:
+        """Router and workers find local processes where in the cluster they would find pods."""
+        told = dict(workload.environment)
+        if "ROUTER_MODELS" in told:
+            routes = json.loads(told["ROUTER_MODELS"])
             for route in routes.values():
-                host = urlsplit(route["url"]).hostname
-                if host in self._hosts:
-                    route["url"] = f"http://127.0.0.1:{self._hosts[host]}"
-            told = {**workload.environment, "ROUTER_MODELS": json.dumps(routes, sort_keys=True)}
+                route["url"] = self._address(route["url"])
+            told["ROUTER_MODELS"] = json.dumps(routes, sort_keys=True)
             told.pop("ROUTER_BALANCER_URL", None)  # a container of its own, in front of vLLM
-            yield replace(workload, environment=told)
+        if "MODEL_URL" in told:
+            told["MODEL_URL"] = self._address(told["MODEL_URL"])
+        return replace(workload, environment=told)
+
+    def _address(self, url: str) -> str:
+        host = urlsplit(url).hostname
+        return f"http://127.0.0.1:{self._hosts[host]}" if host in self._hosts else url
 
     def _endpoints(self) -> Iterator[Workload]:
         """One process an endpoint: the container that its model names, with the model's files."""
@@ -138,6 +146,7 @@ class _Planned:
                 continue
             name = request["EndpointName"]
             port = ports.port_of(self._aws, ports.endpoint(name))
+            self._invoked[name] = {"port": port, **_asynchronous(configuration)}
             given = {**container["environment"], "MODEL_DIR": str(self._fetched(model, version, revision))}
             yield Workload(
                 name=f"endpoint-{model}",
@@ -147,6 +156,20 @@ class _Planned:
                 ready_path="/ping",
                 revision=revision,
             )
+
+    def _sagemaker_runtime(self) -> Iterator[Workload]:
+        """What functions ask endpoints through, where there are some."""
+        if not self._invoked:
+            return
+        port = ports.port_of(self._aws, ports.SAGEMAKER_RUNTIME)
+        told = {"SAGEMAKER_ENDPOINTS": json.dumps(self._invoked, sort_keys=True)}
+        yield Workload(
+            name=ports.SAGEMAKER_RUNTIME,
+            command=["python", "-m", sagemaker_runtime.__name__],
+            environment=self._surroundings(ports.SAGEMAKER_RUNTIME, told, port),
+            port=port,
+            ready_path=sagemaker_runtime.READY_PATH,
+        )
 
     def _surroundings(self, name: str, given: Mapping[str, str], port: int) -> dict[str, str]:
         """A container's environment on this machine."""
@@ -192,6 +215,24 @@ class _Planned:
         for key in sorted((each["Key"] for each in listed), key=lambda key: key.endswith(MANIFEST)):
             s3.download_file(bucket, key, str(folder / Path(key).name))
         return folder
+
+
+def _name(manifest: Mapping[str, Any]) -> str:
+    return str(manifest["metadata"]["name"])
+
+
+def _asynchronous(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """Where the answers of an asynchronous endpoint go and who is told; nothing of another one."""
+    if not (config := configuration.get("asyncInferenceConfig")):
+        return {}
+    output = config["outputConfig"]
+    topics = output["notificationConfig"]
+    return {
+        "output": output["s3OutputPath"],
+        "failure": output["s3FailurePath"],
+        "success_topic": topics["successTopic"],
+        "error_topic": topics["errorTopic"],
+    }
 
 
 def _version(container: Mapping[str, Any]) -> str:

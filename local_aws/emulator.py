@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_aws import emulator_server
+from local_aws import emulator_server, ports
 from local_aws.emulator_process import (
     START_SECONDS,
     EmulatorError,
@@ -108,9 +108,12 @@ class Emulator:
         if not self.credentials():
             made = {"AWS_ACCESS_KEY_ID": f"LKIA{secrets.token_hex(8).upper()}"}
             self._write("credentials.json", made | {"AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)})
+        runtime = ports.port_of(self._dir, ports.SAGEMAKER_RUNTIME)
         settings = {
             "ministack": {
                 "AUTH": "true",
+                # Functions inherit it, and ask endpoints there (`local_aws.sagemaker_runtime`).
+                "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": f"http://127.0.0.1:{runtime}",
                 "BIND_HOST": "127.0.0.1",
                 "IOT_MTLS_ENABLED": "0",
                 "PERSIST_STATE": "1",

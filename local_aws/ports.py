@@ -13,6 +13,8 @@ from pathlib import Path
 FILE = "backend-ports.json"
 LOAD_BALANCER = "load-balancer"
 """Backend behind every private integration: the cluster has one load balancer."""
+SAGEMAKER_RUNTIME = "sagemaker-runtime"
+"""Stands for the service that endpoints are asked through."""
 
 
 def port_of(folder: Path, backend: str) -> int:

@@ -38,8 +38,10 @@ RETRY_S = 30
 # How much of a refused body is read, so that its sender gets to see the answer: bytes, and seconds for it.
 _DISCARD_BYTES, _DISCARD_S = 64 * 2**20, 5
 
+# What SageMaker hands through from whoever asks: `GET /v2/models/m[/ready]`.
+_NAMED_GET = re.compile(rb"GET (/v2/models/[^ ]+)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-# SageMaker passes no headers on but the content type. The convention is Triton's:
+# SageMaker passes no headers on but the content type and the custom attributes. The convention is Triton's:
 # https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 _BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
@@ -180,15 +182,19 @@ class HttpFront:
             json_length = headers.get(oip.JSON_LENGTH_HEADER.encode())
             length = None if json_length is None else json_length.decode("latin-1")
             if (method, path) == ("POST", "/invocations"):
-                return await self._invocations(headers.get(b"content-type", b""), body, length)
+                return await self._invocations(headers, body, length)
             return await self._run(method, path, body, length)
         except ServingError as error:
             return api.refusal(error, path)
         finally:
             self._in_flight -= 1
 
-    async def _invocations(self, content_type: bytes, body: bytes, json_length: str | None) -> Answer:
-        """SageMaker's route: an infer request for the one model, binary data by content type."""
+    async def _invocations(self, headers: dict[bytes, bytes], body: bytes, json_length: str | None) -> Answer:
+        """SageMaker's only route: metadata or readiness where the custom attributes name them, else an infer
+        request for the one model, with binary data by content type."""
+        if asked := _NAMED_GET.fullmatch(headers.get(b"x-amzn-sagemaker-custom-attributes", b"")):
+            return await self._run("GET", asked[1].decode("latin-1"), b"", None)
+        content_type = headers.get(b"content-type", b"")
         prefix, _, length = content_type.decode("latin-1").partition("json-header-size=")
         if f"{prefix}json-header-size=" == _BINARY_TYPE:
             json_length = length

@@ -1,8 +1,8 @@
 """Jobs: what they are called, where their files lie and in which states they are.
 
     input/<model>/<tenant>/<anything>.{jsonl,ndjson,parquet}   a file that becomes a job
-    work/<job>/in/<part>.jsonl                                 its rows, in parts
-    work/<job>/out/<part>-<attempt>.jsonl                      what one worker made of a part
+    work/<model>/<job>/in/<part>.jsonl                         its rows, in parts
+    work/<model>/<job>/out/<part>-<attempt>.jsonl              what one worker made of a part
     output/<format>/model=<m>/tenant=<t>/dt=<day>/<job>.<format>   the result, a row for each row
 
 States: awaiting_upload -> splitting -> running -> succeeded | failed | cancelled. A job succeeds when every
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
 State = Literal["awaiting_upload", "splitting", "running", "succeeded", "failed", "cancelled"]
+By = Literal["function", "cluster", "endpoint", "async-endpoint"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 FORMATS: Mapping[str, str] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 """File suffix -> format."""
@@ -87,13 +88,18 @@ class Job:
         """Whose turn it takes in the model's queue."""
         return f"{self.tenant}#{self.model}"
 
+    @property
+    def work_folder(self) -> str:
+        """Where its parts lie: below its model's folder, the only one that this model's worker reaches."""
+        return f"work/{self.model}/{self.id}"
+
     def part_key(self, part: int) -> str:
         """Where the rows of a part lie."""
-        return f"work/{self.id}/in/{part:06}.jsonl"
+        return f"{self.work_folder}/in/{part:06}.jsonl"
 
     def attempt_key(self, part: int) -> str:
         """A new place for one attempt's results: no attempt writes over what another one wrote."""
-        return f"work/{self.id}/out/{part:06}-{uuid.uuid4().hex[:12]}.jsonl"
+        return f"{self.work_folder}/out/{part:06}-{uuid.uuid4().hex[:12]}.jsonl"
 
     def result_key(self) -> str:
         """Where the result goes; the folders are the partitions of the results table."""
@@ -109,8 +115,10 @@ class Route:
 
     queue_url: str
     dead_letters_url: str
-    function: str
-    """What a worker function invokes."""
+    by: By
+    """Who answers for the model."""
+    target: str = ""
+    """ARN of the function or name of the endpoint; nothing for `cluster`, whose worker knows its server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""How workers reach a model: through its function, or over HTTP where its server runs."""
+"""How workers reach a model: through its function, its endpoint, or over HTTP where its server runs.
+
+A model that fails may work at the next try; at the last one its failure is the rows' own, which are then told
+apart by asking for fewer of them.
+"""
 
 import json
 import uuid
@@ -8,11 +12,7 @@ from serving.jobs_predict import Ask, TryLater
 
 
 def through_function(client: Any, function: str, *, last: bool) -> Ask:
-    """Ask by invoking a model's function with what the gateway would send it.
-
-    A function that fails may work at the next try; at the last one its failure is the rows' own, which are
-    then told apart by asking for fewer of them.
-    """
+    """Ask by invoking a model's function with what the gateway would send it."""
 
     def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
         event = {
@@ -35,6 +35,32 @@ def through_function(client: Any, function: str, *, last: bool) -> Ask:
                 raise TryLater("the model's function failed")
             return 500, json.dumps({"error": "the model's function failed on the row"}).encode()
         return int(content["statusCode"]), str(content["body"]).encode()
+
+    return ask
+
+
+def through_endpoint(client: Any, endpoint: str, *, last: bool) -> Ask:
+    """Ask a SageMaker endpoint that answers at once. `client`: of `sagemaker-runtime`."""
+
+    def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            answer = client.invoke_endpoint(
+                EndpointName=endpoint,
+                ContentType="application/json",
+                CustomAttributes=f"{method} {path}",
+                Body=body or b"{}",  # SageMaker demands one
+            )
+        except client.exceptions.ModelError as error:
+            status = int(error.response["OriginalStatusCode"])
+            if status >= 500 and not last:
+                raise TryLater(f"the model's endpoint failed: status {status}") from error
+            return status, str(error.response["OriginalMessage"]).encode()
+        except client.exceptions.ClientError as error:
+            if "oversize body" in error.response["Error"]["Message"]:
+                return 413, b'{"error": "the row is larger than the model\'s endpoint takes"}'
+            code = error.response["Error"]["Code"]
+            raise TryLater(f"the model's endpoint cannot be invoked: {code}") from error
+        return 200, bytes(answer["Body"].read())
 
     return ask
 

@@ -1,9 +1,14 @@
-"""The cluster's worker: beside a model's server, it works on the model's queue until a signal ends it.
+"""The cluster's worker: works on a model's queue by asking the model's server, until a signal ends it.
 
     python -m serving.jobs_poller
 
-Environment: see `serving.jobs_flow.Platform`; MODEL_NAME: whose queue; LOG_LEVEL. Where the model's server is
-(MODEL_URL, default http://127.0.0.1:8080) and which ENGINE it is (`onnx` or `vllm`).
+Environment:
+    DATA_BUCKET, JOBS_CONFIG   see `serving.jobs_flow.Platform`
+    MODEL_NAME                 whose queue
+    MODEL_URL                  where the model's server is
+    ENGINE                     which it is: onnx or vllm (onnx)
+    HOST, PORT                 where to say that it works (default 127.0.0.1, 8080): GET /health
+    LOG_LEVEL                  (INFO)
 """
 
 import logging
@@ -11,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -70,22 +76,50 @@ class Poller:
         except HTTPError:
             return False
 
-    def _predictor(self, job: Job, _last: bool) -> Predictor:
+    def _predictor(self, job: Job, _part: int, _last: bool) -> Predictor:
         return self._kind(job.model, over_http(self._http, self._url))
+
+
+class _Health(BaseHTTPRequestHandler):
+    """Says that the process works. A worker whose model is cold is well, and waits for it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health" else 404)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: probes come every few seconds."""
+
+
+def _poller() -> Poller:
+    """What the environment says. Raises ValueError that names the variable at fault."""
+    if missing := [name for name in ("MODEL_NAME", "MODEL_URL") if not os.environ.get(name)]:
+        raise ValueError(f"the environment misses {', '.join(missing)}")
+    engine, model = os.environ.get("ENGINE", "onnx"), os.environ["MODEL_NAME"]
+    if engine not in _READY_PATHS:
+        raise ValueError(f"ENGINE is one of {', '.join(_READY_PATHS)}, not {engine!r}")
+    platform = Platform.of()
+    if model not in platform.routes:
+        raise ValueError(
+            f"MODEL_NAME {model!r} has no jobs; these have: {', '.join(sorted(platform.routes))}"
+        )
+    return Poller(platform, model, os.environ["MODEL_URL"], engine)
 
 
 def main() -> None:
     """Poll until SIGTERM or SIGINT."""
     logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
-    engine = os.environ.get("ENGINE", "onnx")
     try:
-        model = os.environ["MODEL_NAME"]
-        poller = Poller(Platform.of(), model, os.environ.get("MODEL_URL", "http://127.0.0.1:8080"), engine)
-    except (KeyError, ValueError) as error:
+        poller = _poller()
+    except ValueError as error:
         sys.exit(f"the worker cannot start: {error}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: poller.stopping.set())
-    logger.info("working on the jobs of %s", model)
+    address = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8080"))
+    health = ThreadingHTTPServer(address, _Health)
+    threading.Thread(target=health.serve_forever, daemon=True).start()
+    logger.info("working on the jobs of %s", os.environ["MODEL_NAME"])
     poller.run()
 
 

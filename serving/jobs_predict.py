@@ -30,8 +30,12 @@ class TryLater(Exception):
     """The model cannot answer now: the part is to be tried again as a whole."""
 
 
+class AnswersLater(Exception):
+    """The model was asked, and a message of its own will say that it has answered: the part goes on then."""
+
+
 Ask = Callable[[str, str, bytes], tuple[int, bytes]]
-"""Method, path and body to status and body; raises TryLater where nobody answers."""
+"""Method, path and body to status and body; raises TryLater where nobody answers, or AnswersLater."""
 
 
 @dataclass(slots=True)
@@ -52,7 +56,7 @@ class Predictor(Protocol):
     """Asks one model about rows."""
 
     def __call__(self, lines: Sequence[bytes]) -> Predicted:
-        """Predict each line. Raises TryLater."""
+        """Predict each line. Raises TryLater or AnswersLater."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class TensorPredictor:
         self._inputs: list[dict[str, Any]] = []
 
     def __call__(self, lines: Sequence[bytes]) -> Predicted:
-        """Predict each line. Raises TryLater."""
+        """Predict each line. Raises TryLater or AnswersLater."""
         self._inputs = self._inputs or self._signature()
         predicted = Predicted()
         rows = [read_row(index, line) for index, line in enumerate(lines)]
@@ -99,8 +103,14 @@ class TensorPredictor:
             if not row.error:
                 row.error = self._fill(row)
         answers: dict[int, dict[str, Any]] = {row.index: {"error": row.error} for row in rows if row.error}
+        pending: AnswersLater | None = None
         for batch in _batches([row for row in rows if not row.error], self._one_by_one):
-            answers |= self._infer(batch, predicted)
+            try:
+                answers |= self._infer(batch, predicted)
+            except AnswersLater as later:
+                pending = later  # the others are asked before the first answer is waited for
+        if pending is not None:
+            raise pending
         predicted.results = [_with_id(answers[row.index], row) for row in rows]
         return predicted
 

@@ -13,41 +13,17 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 import random
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from serving.jobs import FINAL, Job
+from serving.jobs_counts import PartOutcome, Usage
 
 ACTIVE_INDEX, TENANT_INDEX = "active", "tenant"
 _CONFLICTS = 12
 """Workers of one job that commit at the same moment: how often to try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartOutcome:
-    """What one attempt made of a part. `key`: its results; `reason`: why the part failed as a whole."""
-
-    key: str
-    rows: int
-    rows_failed: int
-    tokens: int = 0
-    compute_ms: int = 0
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a tenant used of a model on a day, through jobs."""
-
-    day: str
-    model: str
-    requests: int
-    rows: int
-    rows_failed: int
-    tokens: int
-    compute_ms: int
 
 
 class JobTable:

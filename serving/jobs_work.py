@@ -4,27 +4,31 @@ A result is written to a place of its own and then committed in the table, where
 after that the message is deleted. So a worker that dies leaves a message that comes again, and a message that
 comes again finds the part committed. A part that fails at every try ends with an error for each of its rows,
 and with a dead letter that has the reason.
+
+Messages of a model's queue: {"job", "part"}; {"wake": true}, which only starts a cold model; and what
+SageMaker tells of an asynchronous answer, whose `inferenceId` is `inference_id` of the part that asked.
+https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
 """
 
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from serving.jobs import FIRST_ROW, Job
+from serving.jobs import FIRST_ROW, ID, Job
+from serving.jobs_counts import PartOutcome
 from serving.jobs_flow import Platform, dead_letter, dispatch, part_settled
-from serving.jobs_predict import Predictor, TryLater, encode_results
-from serving.jobs_table import PartOutcome
+from serving.jobs_predict import AnswersLater, Predictor, TryLater, encode_results
 
 _LONGEST_WAIT_S = 600
 
 logger = logging.getLogger(__name__)
 
-PredictorOf = Callable[[Job, bool], Predictor]
-"""Job, and whether this is the last try, to what predicts its rows."""
+PredictorOf = Callable[[Job, int, bool], Predictor]
+"""Job, part, and whether this is the last try, to what predicts the part's rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,11 @@ class Worker:
 
     def handle(self, message: Message) -> bool:
         """Work on a message. True when it is done with and is to be deleted."""
-        content = json.loads(message.body)
-        if content.get("wake"):
-            return True  # it has woken whom it was for
-        job, part = self._platform.table.get(content["job"]), int(content["part"])
+        subject = _subject(json.loads(message.body))
+        if subject is None:
+            return True
+        id, part = subject
+        job = self._platform.table.get(id)
         if job is None or job.state != "running":
             if job is not None:
                 dispatch(self._platform, job.tenant, job.model)
@@ -56,6 +61,8 @@ class Worker:
         with self._heartbeat(message.receipt):
             try:
                 self._work(job, part, message.received)
+            except AnswersLater:
+                return True
             except Exception as error:
                 if message.received < self._platform.attempts:
                     self._wait_before_next(message)
@@ -73,7 +80,7 @@ class Worker:
             self._give_up(job, part, f"{received - 1} workers ended on these rows without an answer")
             return
         lines, first_row = self._rows(job, part)
-        predicted = self._predictor_of(job, received == self._platform.attempts)(lines)
+        predicted = self._predictor_of(job, part, received == self._platform.attempts)(lines)
         key = job.attempt_key(part)
         results = encode_results(first_row, predicted.results)
         self._platform.s3.put_object(Bucket=self._platform.bucket, Key=key, Body=results)
@@ -136,6 +143,20 @@ class Worker:
         finally:
             done.set()
             thread.join()
+
+
+def inference_id(job: Job, part: int) -> str:
+    """What an asynchronous answer is told by; SageMaker takes 64 characters."""
+    return f"{job.id}:{part}"
+
+
+def _subject(content: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The job and the part that a message is about; None for a wake message, which has woken whom it was for,
+    and for an answer that no job asked for."""
+    if "job" in content:
+        return content["job"], int(content["part"])
+    id, _, part = str(content.get("inferenceId")).partition(":")
+    return (id, int(part)) if ID.fullmatch(id) and part.isdecimal() else None
 
 
 def delete(sqs: Any, queue_url: str, receipt: str) -> None:

@@ -1,4 +1,4 @@
-"""Entry point of the workers' function: parts of models that are functions themselves.
+"""Entry point of the workers' function: parts of models on Lambda and SageMaker.
 
 Environment: see `serving.jobs_flow.Platform`; LOG_LEVEL.
 """
@@ -13,7 +13,8 @@ from botocore.config import Config
 
 from serving import logs
 from serving.jobs import Job
-from serving.jobs_ask import through_function
+from serving.jobs_ask import through_endpoint, through_function
+from serving.jobs_async import AsyncAsk, AsyncPredictor
 from serving.jobs_flow import Platform
 from serving.jobs_predict import Predictor, TensorPredictor
 from serving.jobs_work import Message, Worker
@@ -26,14 +27,23 @@ def _platform() -> Platform:
 
 
 @cache
-def _lambda() -> Any:
-    # A model's function may take its 29 s; the tries are the queue's.
-    return boto3.client("lambda", config=Config(read_timeout=60, retries={"total_max_attempts": 2}))
+def _client(service: str) -> Any:
+    # A model's function may take its 29 s and an endpoint 60; the tries are the queue's.
+    return boto3.client(service, config=Config(read_timeout=70, retries={"total_max_attempts": 2}))
 
 
-def _predictor(job: Job, last: bool) -> Predictor:
-    function = _platform().routes[job.model].function
-    return TensorPredictor(job.model, through_function(_lambda(), function, last=last))
+def _predictor(job: Job, part: int, last: bool) -> Predictor:
+    route = _platform().routes[job.model]
+    match route.by:
+        case "function":
+            return TensorPredictor(job.model, through_function(_client("lambda"), route.target, last=last))
+        case "endpoint":
+            client = _client("sagemaker-runtime")
+            return TensorPredictor(job.model, through_endpoint(client, route.target, last=last))
+        case "async-endpoint":
+            client = _client("sagemaker-runtime")
+            return AsyncPredictor(job.model, AsyncAsk(_platform(), client, route.target, job, part))
+    raise ValueError(f"model {job.model} has a worker of its own: {route.by}")
 
 
 @cache

@@ -14,7 +14,8 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 import boto3
 import orjson
@@ -25,6 +26,7 @@ from serving.router_front import Router, Target
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.
 GRACE_S = 45
+_WAITING = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,14 @@ class Settings:
         )
 
 
+def wake(sqs: Any, queue_url: str) -> None:
+    """Leave a message for a cold model where there is none: whatever waits there wakes it already, be it a
+    job, or what another replica of the router has left."""
+    found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_WAITING))["Attributes"]
+    if not any(int(found[name]) for name in _WAITING):
+        sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
+
+
 def main() -> None:
     """Route until a signal ends it."""
     logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
@@ -62,13 +72,9 @@ def main() -> None:
         settings = Settings.of(os.environ)
     except ValueError as error:
         sys.exit(f"the router cannot start: {error}")
-    sqs = boto3.client("sqs")
-
-    def wake(queue_url: str) -> None:
-        sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
-
+    waker = partial(wake, boto3.client("sqs"))
     uvicorn.run(
-        Router(settings.models, settings.balancer_url, wake, prefix=settings.prefix),
+        Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix),
         host=settings.host,
         port=settings.port,
         access_log=False,

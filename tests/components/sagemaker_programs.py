@@ -13,6 +13,7 @@ from tests.components.platform_args import ACCOUNT, DATA_KEY, LOGS_KEY, NAMES, R
 from tests.components.recorded import Recorded, deployed
 
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:jobs"
 IMAGE = f"{REGISTRY}/inference-platform-dev/model-server:8f14e45f-x86_64"
 NETWORK = EndpointNetwork(
     vpc_id="vpc-00000000000000001",
@@ -71,7 +72,7 @@ def backend(
         logs_key_arn=LOGS_KEY,
         model=model,
         hosting=hosting or HOSTINGS[model],
-        **{"version": "v1", "image": IMAGE, **more},
+        **{"version": "v1", "image": IMAGE, "queue_arn": QUEUE, **more},
     )
     return SageMakerBackend(f"model-{model}", args, opts)
 

@@ -30,6 +30,7 @@ TOKENS = {
     "inference-platform:cluster:Cluster",
     "inference-platform:cluster_addons:ClusterAddons",
     "inference-platform:cluster_entry:ClusterEntry",
+    "inference-platform:cluster_worker:ClusterWorker",
     "inference-platform:config_rules:ConfigRules",
     "inference-platform:cost_guard:CostGuard",
     "inference-platform:custom_domain:CustomDomain",

@@ -208,14 +208,15 @@ def test_the_longest_names_fit_and_no_two_queues_share_one() -> None:
     assert sum(name.startswith(queue_prefix(names)) for name in found) == 4
 
 
-def test_only_the_router_reaches_a_model(recorded: Recorded) -> None:
+def test_only_the_router_and_its_own_jobs_worker_reach_a_model(recorded: Recorded) -> None:
     policy = recorded.named("model-minilm-network-policy").inputs["spec"]
     assert policy["podSelector"] == {"matchLabels": {"inference/model": "minilm"}}
     assert policy["ingress"] == [
         {
-            "from": [{"podSelector": {"matchLabels": {"inference/router": "true"}}}],
+            "from": [{"podSelector": {"matchLabels": {label: value}}}],
             "ports": [{"port": 8080, "protocol": "TCP"}],
         }
+        for label, value in (("inference/router", "true"), ("inference/jobs", "minilm"))
     ]
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}

@@ -62,6 +62,44 @@ def test_a_function_writes_to_its_own_folders_only(made: Recorded, role: str, wr
     assert written == {f"{bucket}/{folder}/*" for folder in writes}
 
 
+BY = {"lambda": "function", "eks": "cluster", "sagemaker": "endpoint"}
+
+
+def test_every_model_has_who_answers_for_its_jobs(made: Recorded) -> None:
+    config = json.loads(made.named("jobs-config").inputs["content"])
+    settings = loader.from_file(made.exports["environment"])
+    worked_on, asked = set(), statements(made, "worker")
+    for model, entry in settings.models.items():
+        route = config["routes"][model]
+        later = getattr(entry, "mode", "") == "async"
+        assert route["by"] == ("async-endpoint" if later else BY[entry.backend])
+        if route["by"] == "cluster":
+            assert route["target"] == ""
+            continue
+        worked_on.add(f"jobs-{model}-messages")
+        sid = {"function": "AskModels", "endpoint": "AskEndpoints"}.get(route["by"], "AskEndpointsLater")
+        assert any(target.endswith(route["target"]) for target in asked[sid]["Resource"])
+    mappings = {each.name for each in made.all("aws:lambda/eventSourceMapping:EventSourceMapping")}
+    assert mappings == worked_on | {"jobs-control-messages"}
+    assert len(asked["Consume"]["Resource"]) == len(worked_on)
+
+
+def test_what_an_asynchronous_endpoint_tells_reaches_its_models_queue_only(made: Recorded) -> None:
+    for subscription in made.all("aws:sns/topicSubscription:TopicSubscription"):
+        if subscription.inputs["protocol"] != "sqs":
+            continue
+        queue = made.named("model-documents-jobs-queue")
+        assert subscription.inputs["endpoint"] == queue.inputs.get("arn", subscription.inputs["endpoint"])
+        policy = json.loads(made.named("model-documents-jobs-queue-policy").inputs["policy"])
+        (answers,) = (each for each in policy["Statement"] if each["Sid"] == "Answers")
+        assert answers["Principal"] == {"Service": "sns.amazonaws.com"}
+        pattern = answers["Condition"]["ArnLike"]["aws:SourceArn"]
+        assert pattern.endswith("-jobs-documents-*")
+    others = [each for each in made.resources if each.name.endswith("-jobs-queue-policy")]
+    telling = [each.name for each in others if "sns.amazonaws.com" in each.inputs["policy"]]
+    assert telling == ["model-documents-jobs-queue-policy"]
+
+
 def test_only_the_worker_asks_models_and_only_the_control_function_tells_the_world(made: Recorded) -> None:
     invokes = {
         role
@@ -85,7 +123,7 @@ def test_the_settings_of_all_functions_are_one_object_that_names_every_tenant(ma
     config = json.loads(stored["content"])
     settings = loader.from_file(made.exports["environment"])
     assert set(config["limits"]) == {tenant.name for tenant in settings.tenants}
-    assert set(config["routes"]) == set(made.exports["model_functions"])
+    assert set(config["routes"]) == set(settings.models)
     for role in ("api", "control", "worker"):
         variables = made.named(f"jobs-{role}-function").inputs["environment"]
         assert variables["variables"]["JOBS_CONFIG"] == stored["key"]

@@ -34,11 +34,11 @@ def test_nobody_but_the_account_is_in_the_policy_of_secrets(keys: Recorded) -> N
     assert set(statements_of(keys, "keys-secrets")) == {"AccountPolicies"}
 
 
-def test_events_of_this_account_only_reach_queues_that_the_data_key_encrypts(keys: Recorded) -> None:
+def test_messages_of_this_account_only_reach_queues_that_the_data_key_encrypts(keys: Recorded) -> None:
     statements = statements_of(keys, "keys-data")
-    assert set(statements) == {"AccountPolicies", "EventBridgeToQueues"}
-    events = statements["EventBridgeToQueues"]
-    assert events["Principal"] == {"Service": "events.amazonaws.com"}
+    assert set(statements) == {"AccountPolicies", "MessagesToQueues"}
+    events = statements["MessagesToQueues"]
+    assert events["Principal"] == {"Service": ["events.amazonaws.com", "sns.amazonaws.com"]}
     assert events["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
     assert events["Condition"] == {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
 

@@ -91,7 +91,7 @@ def test_without_language_models_there_is_no_balancer_and_no_token() -> None:
 def test_it_wakes_models_and_does_nothing_else_in_aws(recorded: Recorded) -> None:
     granted = statements(recorded, "router-pods")
     assert granted.keys() == {"WakeModels", "Encrypt"}
-    assert granted["WakeModels"]["Action"] == ["sqs:SendMessage"]
+    assert granted["WakeModels"]["Action"] == ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     assert granted["WakeModels"]["Resource"] == [NAMES.arn("sqs", "inference-platform-dev-job-*")]
     assert "*" not in granted["Encrypt"]["Resource"]
 

@@ -19,6 +19,7 @@ from tests.components.sagemaker_programs import (
     IMAGE,
     NETWORK,
     PIPELINE,
+    QUEUE,
     REAL_TIME,
     SERVERLESS,
     Named,
@@ -128,18 +129,22 @@ def test_an_asynchronous_endpoint_tells_of_jobs_on_encrypted_topics() -> None:
     assert set(topics) == {f"{prefix}-succeeded", f"{prefix}-failed"}
     assert {topic.inputs["kmsMasterKeyId"] for topic in topics.values()} == {DATA_KEY}
     configuration = found.one(CONFIGURATION).inputs["asyncInferenceConfig"]
-    output = "s3://inference-platform-dev-111111111111-data/output/documents"
+    work = "s3://inference-platform-dev-111111111111-data/work/documents"
     arn = "arn:aws:mock:us-east-1:111111111111:model-documents-topics"
     assert configuration == {
         "clientConfig": {"maxConcurrentInvocationsPerInstance": 4},
         "outputConfig": {
-            "s3OutputPath": output,
-            "s3FailurePath": f"{output}/failed",
+            "s3OutputPath": f"{work}/answers",
+            "s3FailurePath": f"{work}/failures",
             "kmsKeyId": DATA_KEY,
             "notificationConfig": {"successTopic": f"{arn}-succeeded", "errorTopic": f"{arn}-failed"},
         },
     }
     assert execution_policy(found)["Tell"]["Resource"] == [f"{arn}-succeeded", f"{arn}-failed"]
+    assert [
+        (each.inputs["topic"], each.inputs["endpoint"], each.inputs["rawMessageDelivery"])
+        for each in found.all("aws:sns/topicSubscription:TopicSubscription")
+    ] == [(f"{arn}-succeeded", QUEUE, True), (f"{arn}-failed", QUEUE, True)]
     chosen = recorded("documents", replace(ASYNC, max_concurrent_invocations_per_instance=None))
     assert "clientConfig" not in chosen.one(CONFIGURATION).inputs["asyncInferenceConfig"]
 
@@ -360,7 +365,7 @@ def test_a_role_allows_what_its_mode_needs_and_nothing_more() -> None:
     every = {"ListModel", "ReadModel", "Decrypt", "LogIn", "PullImages"}
     every |= {"WriteLogs", "FindLogs", "Metrics", "RollbackAlarms"}
     instances = {"EncryptVolumes", "MakeInterfaces", "UseInterfaces", "SeeNetwork"}
-    jobs = {"ListJobs", "ReadJobs", "WriteResults", "EncryptResults", "Tell"}
+    jobs = {"ListJobs", "Answer", "EncryptAnswers", "Tell"}
     allowed = {model: execution_policy(recorded(model)).keys() for model in HOSTINGS}
     assert allowed["scores"] == every
     assert allowed["fraud"] == allowed["ranking"] == every | instances | {"Capture", "EncryptCaptured"}

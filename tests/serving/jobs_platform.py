@@ -67,7 +67,7 @@ class JobsPlatform:
         }
 
     def worker(self, ask: Ask | None = None) -> Worker:
-        def predictor(job: Job, _last: bool) -> Predictor:
+        def predictor(job: Job, _part: int, _last: bool) -> Predictor:
             return TensorPredictor(job.model, ask or self.ask)
 
         return Worker(self.platform, self.route.queue_url, predictor)
@@ -146,7 +146,7 @@ def jobs_platform(aws: Aws, ask: Ask, size: PartSize, limits: Limits) -> JobsPla
         bucket=name,
         control_url=urls["control"],
         dead_letters_url=urls["dead-control"],
-        routes={"digits": Route(urls["queue"], urls["dead"], "function")},
+        routes={"digits": Route(urls["queue"], urls["dead"], "function", "function")},
         limits={"acme": limits, "globex": limits},
         attempts=3,
         visibility_s=30,

@@ -94,7 +94,9 @@ def test_everything_delivered_twice_in_any_order_counts_once(at: JobsPlatform) -
     (job,) = at.jobs()
     assert (job.state, job.rows_done, job.done) == ("succeeded", 100, 10)
     assert [result["row"] for result in results(at)] == list(range(100))
-    outs = at.platform.s3.list_objects_v2(Bucket=at.platform.bucket, Prefix=f"work/{job.id}/out/")["Contents"]
+    outs = at.platform.s3.list_objects_v2(Bucket=at.platform.bucket, Prefix=f"{job.work_folder}/out/")[
+        "Contents"
+    ]
     assert len(outs) == 10, "an attempt that did not count left its file"
 
 
