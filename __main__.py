@@ -126,7 +126,7 @@ captures = {
         opts,
     )
     for model, entry in env.models.items()
-    if entry.backend == "lambda" and entry.drift.share
+    if entry.backend != "sagemaker" and entry.captured
 }
 models_args = c.ModelsArgs(
     catalogue={model: entry.settings() for model, entry in env.models.items()},
@@ -183,6 +183,8 @@ delivered = {
     model: c.DeliveredModel(
         backend=entry.backend,
         endpoint=models.endpoints.get(model),
+        moved=entry.engine == "onnx",
+        queue=models.jobs[model] if entry.backend == "eks" else None,
         canary_s=entry.canary_s if entry.backend == "lambda" else None,
         **entry.slo.model_dump(),
     )
@@ -194,15 +196,19 @@ delivery_args = c.DeliveryArgs(
     trial_package=packages.model_server,
     models_bucket=storage.models.bucket,
     models=delivered,
+    topic_arn=alerts.arn,
     protect=env.protect,
     **env.model_delivery.model_dump(),
 )
 delivery = c.Delivery("model-delivery", delivery_args, opts)
 
 schedules = {
-    model: c.DriftSchedule(**entry.drift.model_dump(exclude={"share", "raw", "flush_s"}))
+    model: c.DriftSchedule(
+        endpoint=models.endpoints[model].endpoint_name if model in models.endpoints else None,
+        **entry.drift.model_dump(exclude={"share", "raw", "flush_s"}),
+    )
     for model, entry in env.models.items()
-    if entry.backend == "lambda" and model in captures
+    if entry.captured
 }
 drift_args = c.DriftMonitorArgs(
     defaults=functions,

@@ -13,8 +13,9 @@ from components.cluster import Cluster, ClusterArgs
 from components.config_rules import ConfigRules, ConfigRulesArgs
 from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
-from components.delivery import DeliveredModel, Delivery, DeliveryArgs
+from components.delivery import Delivery, DeliveryArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
+from components.delivery_models import DeliveredModel
 from components.drift import DriftMonitor, DriftMonitorArgs, DriftSchedule
 from components.event_alerts import EventAlerts, EventAlertsArgs
 from components.function import LIVE, FunctionDefaults

@@ -21,6 +21,7 @@ import orjson
 import uvicorn
 
 from serving import logs
+from serving.rollout import WAKE_MESSAGE
 from serving.router_front import Router, Target
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.
@@ -65,7 +66,7 @@ def main() -> None:
     sqs = boto3.client("sqs")
 
     def wake(queue_url: str) -> None:
-        sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
+        sqs.send_message(QueueUrl=queue_url, MessageBody=WAKE_MESSAGE)
 
     uvicorn.run(
         Router(settings.models, settings.balancer_url, wake, prefix=settings.prefix),
