@@ -48,7 +48,7 @@ class EksTarget:
         return found
 
     def attempt(self, candidate: Candidate) -> None:
-        """Wait for the replicas. Raises DeliveryRefused with what one found, ReplicasAwaited where one loads."""
+        """Wait for replicas. Raises DeliveryRefused with what one found, ReplicasAwaited while one loads."""
 
         def ready() -> bool:
             reports = self._heard(candidate)
@@ -57,9 +57,15 @@ class EksTarget:
         self._wait(ready, f"replicas of {self._model} to load {candidate.version}")
 
     def shift(self, candidate: Candidate, share: float) -> None:
-        """Send a share (0 to 1) of the requests to the candidate."""
+        """Send a share (0 to 1) of the requests to the candidate, and wait until every replica does."""
         wanted = self._own(candidate)
-        self._want(replace(wanted, share=share), wanted)
+        if wanted.share != share:
+            self._want(replace(wanted, share=share), wanted)
+
+        def shifted() -> bool:
+            return all(report.share == share for report in self._heard(candidate) if report.state == "ready")
+
+        self._wait(shifted, f"replicas of {self._model} to send requests to {candidate.version}")
 
     def measured(self, candidate: Candidate) -> Mapping[str, float]:
         """Requests, faults and p99 (ms) of the candidate; p99 is the upper end of its bucket."""

@@ -11,6 +11,7 @@ Environment:
     MODEL_CACHE_DIR                           where verified files are kept
     MODEL_PROVIDER                            on what it runs: auto, cpu, cuda or tensorrt (see `providers`)
     MODEL_THREADS                             threads of the CPU for one inference (default 1)
+    REPLICA_NAME                              among those of the model (default: the host's, so the pod's)
     HOST, PORT                                where to listen (default 127.0.0.1, 8080)
     MAX_BODY_BYTES, MAX_IN_FLIGHT             what to take on (default 16 MiB, 64)
     DRAIN_SECONDS                             after SIGTERM: how long to answer while saying "not ready" (3)
@@ -107,8 +108,8 @@ def served_model(environment: Mapping[str, str], settings: Settings) -> ServedMo
     if (table := environment.get("DELIVERY_TABLE")) is None:
         return ServedModel(name, version, partial(load, version), capture)
     rollouts = Rollouts(botocore.session.get_session().create_client("dynamodb", config=_DYNAMODB), table)
-    # A pod's host name is the pod's.
-    return RolledModel(name, version, rollouts, load, tried_in_a_process, socket.gethostname(), capture)
+    replica = environment.get("REPLICA_NAME") or socket.gethostname()
+    return RolledModel(name, version, rollouts, load, tried_in_a_process, replica, capture)
 
 
 def version_loader(environment: Mapping[str, str], settings: Settings) -> Callable[[str], Model]:

@@ -1,8 +1,8 @@
-"""The versions that a replica on the cluster serves: the live one and, while a delivery tries one, its candidate.
+"""What a replica on the cluster serves: the live version and, while a delivery tries one, its candidate.
 
-A replica reads what it is to serve every few seconds and says what it made of it (see `rollout`). It goes over
-to another version between two requests: the old one answers until the new one is loaded. A candidate is loaded
-by a process of its own first, so that one that breaks its process breaks nobody else's.
+A replica reads what it is to serve every few seconds and says what it made of it (see `rollout`). It goes
+over to another version between two requests: the old one answers until the new one is loaded. A candidate is
+loaded by a process of its own first, so that one that breaks its process breaks nobody else's.
 """
 
 import json
@@ -191,6 +191,7 @@ class RolledModel(ServedModel):
         if (counted := self._candidate) is not None:
             report = replace(
                 report,
+                share=self._share,
                 requests=counted.requests,
                 faults=counted.faults,
                 latencies=tuple(counted.latencies),

@@ -69,6 +69,8 @@ class Report:
     """How many golden requests the candidate has passed here."""
     slowest_ms: float = 0.0
     """The longest that one of them takes at its best."""
+    share: float = 0.0
+    """Part of the requests that the candidate gets here."""
     requests: int = 0
     """How many requests of clients the candidate has answered, and with a 5xx."""
     faults: int = 0
