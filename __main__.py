@@ -219,6 +219,19 @@ drift_args = c.DriftMonitorArgs(
     models=schedules,
 )
 drift = c.DriftMonitor("drift", drift_args, opts)
+for model, entry in env.models.items():
+    if entry.backend == "sagemaker" and entry.captured and entry.mode == "real-time":
+        quality_args = c.DataQualityArgs(
+            **site,
+            model=model,
+            endpoint_name=models.endpoints[model].endpoint_name,
+            record_reader=pulumi.FileAsset("serving/monitor_record.py"),
+            data_bucket=storage.data.bucket,
+            data_key_arn=keys.data_arn,
+            topic_arn=alerts.arn,
+            every_minutes=entry.drift.every_minutes,
+        )
+        c.DataQuality(f"quality-{model}", quality_args, opts)
 
 gateway_args = c.GatewayArgs(
     defaults=functions,

@@ -13,6 +13,7 @@ from components.cluster import Cluster, ClusterArgs
 from components.config_rules import ConfigRules, ConfigRulesArgs
 from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
+from components.data_quality import DataQuality, DataQualityArgs
 from components.delivery import Delivery, DeliveryArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
 from components.delivery_models import DeliveredModel
@@ -65,6 +66,8 @@ __all__ = [
     "CostGuardArgs",
     "CustomDomain",
     "CustomDomainArgs",
+    "DataQuality",
+    "DataQualityArgs",
     "DeliveredModel",
     "Delivery",
     "DeliveryAccess",
