@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 import components as c
 from environments import loader
+from environments.delivery import unmoved
 from environments.operations import watched
 
 env = loader.from_engine(pulumi.get_stack())
@@ -183,7 +184,7 @@ delivered = {
     model: c.DeliveredModel(
         backend=entry.backend,
         endpoint=models.endpoints.get(model),
-        moved=entry.engine == "onnx",
+        unmoved=unmoved(entry, embedded=env.embedded_aws),
         queue=models.jobs[model] if entry.backend == "eks" else None,
         canary_s=entry.canary_s if entry.backend == "lambda" else None,
         **entry.slo.model_dump(),

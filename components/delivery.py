@@ -123,7 +123,7 @@ class Delivery(pulumi.ComponentResource):
         args = self._args
         on: dict[str, list[str]] = {}
         for model, entry in args.models.items():
-            if entry.moved:
+            if not entry.unmoved:
                 on.setdefault(entry.backend, []).append(model)
         workers = {}
         for backend, models in on.items():

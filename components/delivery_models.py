@@ -18,8 +18,8 @@ class DeliveredModel:
 
     backend: Literal["lambda", "sagemaker", "eks"]
     """What serves it; says which worker moves its requests."""
-    moved: bool = True
-    """Whether deliveries move it; not where a server is told its version as it starts: vLLM."""
+    unmoved: str = ""
+    """Why deliveries do not move it, which is what they answer; empty where they do."""
     endpoint: SageMakerBackend | None = None
     """Its endpoint, on SageMaker."""
     queue: JobsQueue | None = None
@@ -39,7 +39,8 @@ class DeliveredModel:
         return pulumi.Output.json_dumps(
             {
                 "backend": self.backend,
-                "worker": names.function(f"delivery-{self.backend}") if self.moved else "",
+                "worker": "" if self.unmoved else names.function(f"delivery-{self.backend}"),
+                "unmoved": self.unmoved,
                 "target": self._target(names, model),
                 "p99_ms": self.p99_ms,
                 "availability": self.availability,

@@ -82,8 +82,7 @@ class Control:
         if settings is None:
             return _refused(delivery, f"no model {model} in the catalogue of this environment")
         if not settings["worker"]:
-            reason = f"deliveries do not move {model}: its server is told its version; change the catalogue's"
-            return _refused(delivery, reason)
+            return _refused(delivery, f"deliveries do not move {model}: {settings['unmoved']}")
         if not self.ledger.take_turn(model, execution, self.alive):
             return {**delivery, "turn": "wait"}
         delivery |= settings

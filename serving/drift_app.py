@@ -5,7 +5,8 @@ event may set `window_hours` (24), `min_rows` (200) and `threshold` (0.2), and `
 SageMaker endpoint that keeps the model's requests, as `<endpoint>/<variant>`.
 
 It writes a report to the data bucket, the metrics drift_rows and, where there is data to say it from,
-drift_psi of the model, and the event ModelDrift where the index is beyond the threshold.
+drift_psi of the model, and the event ModelDrift where the index is beyond the threshold; for an endpoint also
+the constraints of SageMaker's own monitor.
 """
 
 import os
@@ -19,6 +20,8 @@ import orjson
 
 from serving import drift, drift_report, drift_sagemaker, logs
 from serving.delivery_control import Parameters
+from serving.manifest import Manifest
+from serving.monitor_constraints import constraints
 from serving.store import read_manifest
 
 EVENT_SOURCE = "inference-platform.drift"
@@ -47,6 +50,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         folder = f"capture/{model}/{captured}".rstrip("/")
         records = _records(os.environ["DATA_BUCKET"], folder, now, hours)
         if captured:
+            _keep_constraints(manifest)
             records = drift_sagemaker.counted(records, manifest)
         minimum = int(event.get("min_rows", 200))
         found = drift.compare(model, live["version"], manifest.baseline, records, minimum)
@@ -77,6 +81,16 @@ def _records(bucket: str, folder: str, now: datetime, hours: int) -> Iterator[Ma
                 if line.strip():
                     yield orjson.loads(line)
         hour += timedelta(hours=1)
+
+
+def _keep_constraints(manifest: Manifest) -> None:
+    """What SageMaker's monitor holds requests against from now on: those of the version that is live."""
+    _client("s3").put_object(
+        Bucket=os.environ["DATA_BUCKET"],
+        Key=f"capture/{manifest.name}/reports/constraints.json",
+        Body=orjson.dumps(constraints(manifest)),
+        ContentType="application/json",
+    )
 
 
 def _keep_report(found: drift.Drift, threshold: float, now: datetime, hours: int) -> str:
