@@ -52,6 +52,7 @@ REGISTERS = {
     # Which models take jobs, and whom their functions and the deliveries' worker may call.
     "jobs-config",
     *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
+    "model-delivery-eks-role-policy",
     "model-delivery-lambda-role-policy",
     "model-delivery-machine-role-policy",
     "model-delivery-sagemaker-role-policy",

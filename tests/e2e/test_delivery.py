@@ -201,6 +201,14 @@ def test_people_are_told_how_a_delivery_ended(client: Client) -> None:
     sqs, sns = client.aws("sqs"), client.aws("sns")
     queue = sqs.create_queue(QueueName="told")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
     subscription = sns.subscribe(
         TopicArn=client.outputs["alerts_topic"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
     )["SubscriptionArn"]
@@ -211,7 +219,7 @@ def test_people_are_told_how_a_delivery_ended(client: Client) -> None:
     finally:
         sns.unsubscribe(SubscriptionArn=subscription)
         sqs.delete_queue(QueueUrl=queue)
-    message = json.loads(told[0]["Body"])["Message"]
+    message = json.loads(json.loads(told[0]["Body"])["Message"])
     assert "Delivery of digits stranger: refused." in message
     assert f"Asked by {deliveries.who()} (promote): a try." in message
     assert "Reason: the manifest of digits stranger is not in the store" in message
