@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 import components as c
 from environments import loader
+from environments.delivery import unmoved
 from environments.operations import watched
 
 env = loader.from_engine(pulumi.get_stack())
@@ -126,7 +127,7 @@ captures = {
         opts,
     )
     for model, entry in env.models.items()
-    if entry.backend == "lambda" and entry.drift.share
+    if entry.backend != "sagemaker" and entry.captured
 }
 models_args = c.ModelsArgs(
     catalogue={model: entry.settings() for model, entry in env.models.items()},
@@ -196,6 +197,8 @@ delivered = {
     model: c.DeliveredModel(
         backend=entry.backend,
         endpoint=models.endpoints.get(model),
+        unmoved=unmoved(entry, embedded=env.embedded_aws),
+        queue=models.jobs[model] if entry.backend == "eks" else None,
         canary_s=entry.canary_s if entry.backend == "lambda" else None,
         **entry.slo.model_dump(),
     )
@@ -207,15 +210,19 @@ delivery_args = c.DeliveryArgs(
     trial_package=packages.model_server,
     models_bucket=storage.models.bucket,
     models=delivered,
+    topic_arn=alerts.arn,
     protect=env.protect,
     **env.model_delivery.model_dump(),
 )
 delivery = c.Delivery("model-delivery", delivery_args, opts)
 
 schedules = {
-    model: c.DriftSchedule(**entry.drift.model_dump(exclude={"share", "raw", "flush_s"}))
+    model: c.DriftSchedule(
+        endpoint=models.endpoints[model].endpoint_name if model in models.endpoints else None,
+        **entry.drift.model_dump(exclude={"share", "raw", "flush_s"}),
+    )
     for model, entry in env.models.items()
-    if entry.backend == "lambda" and model in captures
+    if entry.captured
 }
 drift_args = c.DriftMonitorArgs(
     defaults=functions,
@@ -226,6 +233,19 @@ drift_args = c.DriftMonitorArgs(
     models=schedules,
 )
 drift = c.DriftMonitor("drift", drift_args, opts)
+for model, entry in env.models.items():
+    if entry.backend == "sagemaker" and entry.captured and entry.mode == "real-time":
+        quality_args = c.DataQualityArgs(
+            **site,
+            model=model,
+            endpoint_name=models.endpoints[model].endpoint_name,
+            record_reader=pulumi.FileAsset("serving/monitor_record.py"),
+            data_bucket=storage.data.bucket,
+            data_key_arn=keys.data_arn,
+            topic_arn=alerts.arn,
+            every_minutes=entry.drift.every_minutes,
+        )
+        c.DataQuality(f"quality-{model}", quality_args, opts)
 
 gateway_args = c.GatewayArgs(
     defaults=functions,

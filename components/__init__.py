@@ -14,8 +14,10 @@ from components.cluster_worker import ClusterWorker, ClusterWorkerArgs
 from components.config_rules import ConfigRules, ConfigRulesArgs
 from components.cost_guard import CostGuard, CostGuardArgs
 from components.custom_domain import CustomDomain, CustomDomainArgs
-from components.delivery import DeliveredModel, Delivery, DeliveryArgs
+from components.data_quality import DataQuality, DataQualityArgs
+from components.delivery import Delivery, DeliveryArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
+from components.delivery_models import DeliveredModel
 from components.drift import DriftMonitor, DriftMonitorArgs, DriftSchedule
 from components.event_alerts import EventAlerts, EventAlertsArgs
 from components.function import LIVE, FunctionDefaults
@@ -68,6 +70,8 @@ __all__ = [
     "CostGuardArgs",
     "CustomDomain",
     "CustomDomainArgs",
+    "DataQuality",
+    "DataQualityArgs",
     "DeliveredModel",
     "Delivery",
     "DeliveryAccess",

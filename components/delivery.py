@@ -1,38 +1,18 @@
-"""Deliveries: the machine that brings model versions to life, what starts it, where it keeps its records."""
+"""Deliveries: the machine that brings model versions to life, and where it keeps its records."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
 
-from components import iam
+from components import delivery_starts, iam
 from components.delivery_machine import delivery_machine
-from components.delivery_workers import lambda_statements, sagemaker_statements
+from components.delivery_models import DeliveredModel
+from components.delivery_workers import eks_statements, lambda_statements, sagemaker_statements
 from components.function import LIVE, Function, FunctionArgs, FunctionDefaults
-from components.names import Names
 from components.packages import Package
-from components.sagemaker_backend import SageMakerBackend
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeliveredModel:
-    """A model, as deliveries see it."""
-
-    backend: Literal["lambda", "sagemaker", "eks"]
-    """What serves it; says which worker moves its requests. Deliveries to EKS are refused, saying so."""
-    endpoint: SageMakerBackend | None = None
-    """Its endpoint, on SageMaker."""
-    p99_ms: int
-    """99th percentile of the latency that its objective allows, milliseconds."""
-    availability: float
-    """Percent of requests that are to be answered without a 5xx."""
-    alarms: Sequence[str] = ()
-    """Names of alarms that refuse a canary while they fire."""
-    canary_s: int | None = None
-    """How long its canaries are watched; None means as all models'."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +34,8 @@ class DeliveryArgs:
     """Share of the requests that a canary takes."""
     look_s: int = 30
     """Seconds between two looks at a canary."""
+    topic_arn: pulumi.Input[str]
+    """Topic that is told how each delivery ended."""
     queue_s: int = 5
     """How often a delivery that waits for another asks whether it is its turn, seconds."""
     trial_memory_mb: int = 2048
@@ -84,9 +66,9 @@ class Delivery(pulumi.ComponentResource):
         machine_name = self._names.function("delivery")
         machine_arn = self._names.arn("states", f"stateMachine:{machine_name}")
         table = self._table()
-        workers = self._workers()
+        workers = self._workers(table)
         for model, entry in args.models.items():
-            self._parameters(model, entry, entry.backend in workers)
+            self._parameters(model, entry)
         control = self._function(
             "control",
             "control",
@@ -113,7 +95,8 @@ class Delivery(pulumi.ComponentResource):
         )
         trial = self._trial()
         machine = self._machine(machine_name, control, trial, workers)
-        self._starts(machine, machine_arn)
+        delivery_starts.starts(name, names=self._names, machine=machine, tags=self._tags, opts=self._child)
+        delivery_starts.told(name, topic_arn=args.topic_arn, tags=self._tags, opts=self._child)
         self.machine_arn, self.table_name = machine.arn, table.name
         self.register_outputs({"machine_arn": self.machine_arn, "table_name": self.table_name})
 
@@ -127,45 +110,46 @@ class Delivery(pulumi.ComponentResource):
             range_key="entry",
             attributes=[{"name": "model", "type": "S"}, {"name": "entry", "type": "S"}],
             server_side_encryption={"enabled": True, "kms_key_arn": args.defaults.data_key_arn},
+            # What replicas of models say of themselves; records have no such attribute.
+            ttl={"attribute_name": "expires", "enabled": True},
             point_in_time_recovery={"enabled": True},
             deletion_protection_enabled=args.protect,
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
 
-    def _workers(self) -> dict[str, Function]:
-        """One function for each backend that deliveries can move requests on and that has a model."""
+    def _workers(self, table: aws.dynamodb.Table) -> dict[str, Function]:
+        """One function for each backend that has a model which deliveries move."""
         args = self._args
-        on = {
-            backend: [name for name, entry in args.models.items() if entry.backend == backend]
-            for backend in ("lambda", "sagemaker")
-        }
+        on: dict[str, list[str]] = {}
+        for model, entry in args.models.items():
+            if not entry.unmoved:
+                on.setdefault(entry.backend, []).append(model)
         workers = {}
-        if on["lambda"]:
-            statements = lambda_statements(args.defaults, on["lambda"])
-            workers["lambda"] = self._function("lambda", "worker", 900, statements, {})
-        if on["sagemaker"]:
-            endpoints = [args.models[model].endpoint for model in on["sagemaker"]]
-            roles = [endpoint.execution_role_arn for endpoint in endpoints if endpoint]
-            statements = sagemaker_statements(args.defaults, on["sagemaker"], roles)
-            workers["sagemaker"] = self._function("sagemaker", "sagemaker_worker", 900, statements, {})
+        for backend, models in on.items():
+            environment: dict[str, pulumi.Input[str]] = {}
+            match backend:
+                case "lambda":
+                    statements = lambda_statements(args.defaults, models)
+                case "eks":
+                    statements = eks_statements(args.defaults, self._names.function("delivery"), models)
+                    environment = {"DELIVERY_TABLE": table.name}
+                case _:
+                    endpoints = [args.models[model].endpoint for model in models]
+                    roles = [endpoint.execution_role_arn for endpoint in endpoints if endpoint]
+                    statements = sagemaker_statements(args.defaults, models, roles)
+            workers[backend] = self._function(backend, f"{backend}_worker", 900, statements, environment)
         return workers
 
-    def _parameters(self, model: str, entry: DeliveredModel, moved: bool) -> None:
+    def _parameters(self, model: str, entry: DeliveredModel) -> None:
         args = self._args
-        settings = {
-            "backend": entry.backend,
-            "worker": self._names.function(f"delivery-{entry.backend}") if moved else "",
-            "target": {"function": self._names.function(f"model-{model}"), "alias": LIVE},
-            "p99_ms": entry.p99_ms,
-            "availability": entry.availability,
-            "alarms": list(entry.alarms),
-            "canary_s": args.canary_s if entry.canary_s is None else entry.canary_s,
+        canary = {
+            "canary_s": args.canary_s,
             "canary_share": args.canary_percent / 100,
             "look_s": args.look_s,
         }
         for role, value in (
-            ("delivery", _with_endpoint(settings, entry.endpoint)),
+            ("delivery", entry.settings(self._names, model, **canary)),
             # Of deliveries and operators from then on; here so that they go with the stack.
             ("live", "none"),
             ("pin", "none"),
@@ -267,88 +251,3 @@ class Delivery(pulumi.ComponentResource):
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[control, trial, *workers.values()]),
         )
-
-    def _starts(self, machine: aws.sfn.StateMachine, machine_arn: str) -> None:
-        """Rules on the default bus that start the machine with the event as it is."""
-        names = self._names
-        role = iam.role(
-            f"{self._name}-start",
-            trust_policy=iam.trust("events.amazonaws.com", names.account_id),
-            statements=[iam.allow("Start", ["states:StartExecution"], [machine_arn])],
-            description="EventBridge starts deliveries",
-            tags=self._tags,
-            opts=self._child,
-        )
-        for what, (description, pattern) in _patterns(names, machine_arn).items():
-            rule = aws.cloudwatch.EventRule(
-                f"{self._name}-{what}",
-                name=names.function(f"delivery-{what}"),
-                description=description,
-                event_pattern=json.dumps(pattern, sort_keys=True),
-                tags=self._tags,
-                opts=self._child,
-            )
-            aws.cloudwatch.EventTarget(
-                f"{self._name}-{what}-target",
-                rule=rule.name,
-                target_id="delivery",
-                arn=machine.arn,
-                role_arn=role.arn,
-                opts=self._child,
-            )
-
-
-def _with_endpoint(settings: Mapping[str, object], endpoint: SageMakerBackend | None) -> pulumi.Input[str]:
-    """The settings of a model as JSON; of an endpoint with how it is updated."""
-    if endpoint is None:
-        return json.dumps(settings, sort_keys=True)
-
-    def known(request: Mapping[str, object]) -> str:
-        target = {"endpoint": request["EndpointName"], "deployment": request["DeploymentConfig"]}
-        return json.dumps({**settings, "target": target}, sort_keys=True)
-
-    return endpoint.update_request.apply(known)
-
-
-def _patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
-    """What starts the machine: rule -> description and pattern of its events."""
-    ended = {
-        "stateMachineArn": [machine_arn],
-        # Beside those who end with a refusal, which is recorded: the rest died on the way.
-        "$or": [
-            {"status": ["ABORTED", "TIMED_OUT"]},
-            {"status": ["FAILED"], "error": [{"anything-but": ["DeliveryRefused"]}]},
-        ],
-    }
-    return {
-        "published": (
-            "A version's manifest is in the models bucket",
-            {
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {
-                    "bucket": {"name": [names.bucket("models")]},
-                    "object": {"key": [{"wildcard": "models/*/manifest.json"}]},
-                },
-            },
-        ),
-        "approved": (
-            "A package of the model registry is approved",
-            {
-                "source": ["aws.sagemaker"],
-                "detail-type": ["SageMaker Model Package State Change"],
-                "detail": {
-                    "ModelApprovalStatus": ["Approved"],
-                    "ModelPackageGroupName": [{"prefix": f"{names.prefix}-"}],
-                },
-            },
-        ),
-        "ended": (
-            "A delivery's execution ended before the delivery did",
-            {
-                "source": ["aws.states"],
-                "detail-type": ["Step Functions Execution Status Change"],
-                "detail": ended,
-            },
-        ),
-    }

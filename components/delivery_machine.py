@@ -19,8 +19,14 @@ DETAIL_TYPE = "Model Delivery"
 # Longest that a step may take: Lambda's own limit.
 _STEP_S = 900
 _DAY_S = 24 * 60 * 60
-# An endpoint that is being updated cannot be stopped: what undoes it has to wait, for hours at the most.
-_BUSY: Json = {"ErrorEquals": ["EndpointBusy"], "IntervalSeconds": 60, "MaxAttempts": 240, "BackoffRate": 1}
+# An endpoint that is being updated cannot be stopped, and a GPU may not be had at once: who needs them has to
+# wait, for hours at the most.
+_BUSY: Json = {
+    "ErrorEquals": ["EndpointBusy", "ReplicasAwaited"],
+    "IntervalSeconds": 60,
+    "MaxAttempts": 240,
+    "BackoffRate": 1,
+}
 # A refusal is an answer of a step; what a function fails with may pass.
 _RETRY: list[Json] = [
     _BUSY,

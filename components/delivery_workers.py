@@ -6,6 +6,7 @@ import pulumi
 
 from components import iam
 from components.function import FunctionDefaults
+from components.jobs_queue import queue_prefix
 from components.names import Names
 
 
@@ -52,6 +53,35 @@ def lambda_statements(
                 [data_key_arn],
                 condition={"StringEquals": {"kms:ViaService": f"lambda.{names.region}.amazonaws.com"}},
             ),
+            *watch_statements(names),
+        ]
+
+    return pulumi.Output.from_input(defaults.data_key_arn).apply(known)
+
+
+def eks_statements(
+    defaults: FunctionDefaults, table: str, models: Sequence[str]
+) -> pulumi.Output[list[iam.Statement]]:
+    """To say what the models' replicas are to serve, to hear them, and to have a first one started.
+
+    Args:
+        table: name of the deliveries' table.
+        models: names of the models.
+    """
+    names = defaults.names
+    rows = [f"{model}/{rows}" for model in models for rows in ("serving", "replicas")]
+    queues = [names.arn("sqs", f"{queue_prefix(names)}{model}") for model in models]
+
+    def known(data_key_arn: str) -> list[iam.Statement]:
+        return [
+            iam.allow(
+                "Replicas",
+                ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"],
+                [names.arn("dynamodb", f"table/{table}")],
+                condition={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": rows}},
+            ),
+            iam.allow("Wake", ["sqs:SendMessage"], queues),
+            iam.allow("Encrypt", ["kms:GenerateDataKey"], [data_key_arn]),
             *watch_statements(names),
         ]
 

@@ -1,8 +1,8 @@
 """The watch on drift: one function, asked for each model on the model's own schedule."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from components import iam
 from components.function import LIVE, Function, FunctionArgs, FunctionDefaults
 from components.packages import Package
+from components.sagemaker_hosting import VARIANT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class DriftSchedule:
     """Hours of captured requests that are compared."""
     min_rows: int = 200
     """Rows below which nothing can be said."""
+    endpoint: pulumi.Input[str] | None = None
+    """SageMaker endpoint that keeps the model's requests; None where its server counts them."""
     threshold: float = 0.2
     """Population stability index beyond which the model has drifted."""
 
@@ -116,18 +119,20 @@ class DriftMonitor(pulumi.ComponentResource):
                 tags=tags,
                 opts=child,
             )
-            event = {
+            event: dict[str, Any] = {
                 "model": model,
                 "window_hours": schedule.window_hours,
                 "min_rows": schedule.min_rows,
                 "threshold": schedule.threshold,
             }
+            if schedule.endpoint is not None:
+                event["captured"] = pulumi.Output.concat(schedule.endpoint, "/", VARIANT)
             aws.cloudwatch.EventTarget(
                 f"{name}-{model}-target",
                 rule=rule.name,
                 target_id="drift",
                 arn=self.function.alias_arn,
-                input=json.dumps(event, sort_keys=True),
+                input=pulumi.Output.json_dumps(event, sort_keys=True),
                 opts=child,
             )
             aws.lambda_.Permission(

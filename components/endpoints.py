@@ -22,6 +22,8 @@ class Part(StrEnum):
     LOAD_BALANCER_CONTROLLER = "load-balancer-controller"
     OBSERVABILITY = "observability"
     """The CloudWatch agent, Fluent Bit and traces."""
+    CAPTURE = "capture"
+    """Statistics of requests, which the models' servers send."""
     JOB_WORKERS = "job-workers"
     SAGEMAKER_CALLERS = "sagemaker-callers"
     """Workers and routers that invoke SageMaker endpoints."""
@@ -36,6 +38,7 @@ _SERVICES: Mapping[Part, frozenset[str]] = {
     Part.KEDA: frozenset({"sqs"}),
     Part.LOAD_BALANCER_CONTROLLER: frozenset({"ec2", "elasticloadbalancing"}),
     Part.OBSERVABILITY: frozenset({"ec2", "logs", "monitoring", "xray"}),
+    Part.CAPTURE: frozenset({"kinesis-firehose"}),
     Part.JOB_WORKERS: frozenset({"events", "sqs"}),
     Part.SAGEMAKER_CALLERS: frozenset({"sagemaker.runtime"}),
 }

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components import iam
+from components.capture import CaptureStream
 from components.model_server import ModelServer, Replica, onnx_server, pod_spec, vllm_server
 from components.names import Names
 from components.network_policies import (
@@ -52,6 +53,8 @@ class GpuBackendArgs:
     data_key_arn: pulumi.Input[str]
     queue_url: pulumi.Input[str]
     """The model's jobs queue, whose messages start its first replica."""
+    capture: CaptureStream | None = None
+    """Stream for the statistics of its requests (onnx); None means that none are kept."""
     weights: str | None = None
     """S3 folder of the weights (vllm); None is the version's own folder in the models bucket."""
     after: Sequence[pulumi.Resource] = ()
@@ -174,6 +177,8 @@ class GpuBackend(pulumi.ComponentResource):
             bucket=args.models_bucket,
             cpu_m=args.replica.cpu_m,
             region=args.names.region,
+            table=args.names.function("delivery"),
+            capture=args.capture.environment if args.capture else {},
         )
 
     def _statements(self, data_key_arn: str) -> list[iam.Statement]:
@@ -182,7 +187,12 @@ class GpuBackend(pulumi.ComponentResource):
         if args.engine == "vllm":
             return [*weights_statements(self._weights), decrypt]
         files = f"{args.names.bucket_arn('models')}/models/{args.model}/*"
-        return [iam.allow("ReadModel", ["s3:GetObject"], [files]), decrypt]
+        return [
+            iam.allow("ReadModel", ["s3:GetObject"], [files]),
+            *rollout_statements(args.names, args.model),
+            *([args.capture.statement(args.names)] if args.capture else ()),
+            decrypt,
+        ]
 
     def _deployment(self, server: ModelServer, identity: PodIdentity) -> kubernetes.apps.v1.Deployment:
         args = self._args
@@ -233,6 +243,20 @@ class GpuBackend(pulumi.ComponentResource):
             "when_unsatisfiable": "ScheduleAnyway",
             "label_selector": {"match_labels": {MODEL_LABEL: self._args.model}},
         }
+
+
+def rollout_statements(names: Names, model: str) -> list[iam.Statement]:
+    """Reading what the model's replicas are to serve, and writing what they say of themselves: rows of the
+    deliveries' table (serving/rollout.py). None may say what is live."""
+    table = [names.arn("dynamodb", f"table/{names.function('delivery')}")]
+
+    def rows(kind: str) -> iam.Statement:
+        return {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [f"{model}/{kind}"]}}
+
+    return [
+        iam.allow("Wanted", ["dynamodb:GetItem"], table, rows("serving")),
+        iam.allow("Report", ["dynamodb:PutItem"], table, rows("replicas")),
+    ]
 
 
 def weights_statements(weights: str) -> list[iam.Statement]:

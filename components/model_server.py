@@ -87,8 +87,10 @@ def onnx_server(
     bucket: pulumi.Input[str],
     cpu_m: int,
     region: str,
+    table: str,
+    capture: Mapping[str, pulumi.Input[str]],
 ) -> ModelServer:
-    """The platform's own server, which loads a version of the model from the model store.
+    """The platform's own server, which loads versions of the model from the model store, as deliveries say.
 
     It runs on the GPU where the image's ONNX Runtime has CUDA, else on the processors.
     """
@@ -103,6 +105,8 @@ def onnx_server(
             "MODEL_NAME": model,
             "MODEL_VERSION": version,
             "MODEL_BUCKET": bucket,
+            "DELIVERY_TABLE": table,
+            **capture,
             "MODEL_CACHE_DIR": "/cache/models",
             "MODEL_THREADS": str(max(cpu_m // 1000, 1)),
             "HOST": "0.0.0.0",  # noqa: S104 - the pod's address, which a network policy guards

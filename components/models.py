@@ -43,7 +43,7 @@ class ModelsArgs:
     models_bucket: pulumi.Input[str]
     network: Network
     captures: Mapping[str, CaptureStream] = field(default_factory=dict)
-    """Streams for the statistics of the requests, by model on Lambda."""
+    """Streams for the statistics of the requests, by model on Lambda or EKS."""
     cluster: Cluster | None = None
     """Where models on EKS run; None where there are none."""
     alarm_actions: Sequence[pulumi.Input[str]] = ()
@@ -165,6 +165,7 @@ class Models(pulumi.ComponentResource):
                 models_bucket=self._args.models_bucket,
                 data_key_arn=defaults.data_key_arn,
                 queue_url=self.jobs[model].url,
+                capture=self._args.captures.get(model),
                 after=[cluster.charts.keda],
                 **given,
             ),

@@ -107,6 +107,7 @@ FREE: Mapping[str, str] = {
     "aws:eks/accessEntry:AccessEntry": _PART_OF,
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": _PART_OF,
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _PART_OF,
+    "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition": "its schedule is counted",
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": "its endpoint is counted",
     "aws:sagemaker/model:Model": "its endpoint is counted",
     "aws:sagemaker/modelPackage*": "the files are counted with their bucket",

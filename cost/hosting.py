@@ -1,4 +1,4 @@
-"""Prices of models on SageMaker: instances that answer at once, instances for jobs, or none."""
+"""Prices of models on SageMaker: instances that answer at once, for jobs, or none; monitors beside them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +9,9 @@ from cost.resources import Resource, at, number
 from cost.schedules import mean_over_week
 
 _CONFIGURATION = "aws:sagemaker/endpointConfiguration:EndpointConfiguration"
+_JOB_DEFINITION = "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition"
+# Starting an instance and the container takes most of it.
+_HOURS_PER_RUN = 10 / 60
 _TARGET = "aws:appautoscaling/target:Target"
 _SCHEDULED = "aws:appautoscaling/scheduledAction:ScheduledAction"
 
@@ -73,4 +76,33 @@ def _serverless(resource: Resource, plan: Plan, config: Any) -> Iterator[Line]:
         )
 
 
-PRICERS: Mapping[str, Pricer] = {"aws:sagemaker/endpoint:Endpoint": _endpoint}
+def _monitor(resource: Resource, plan: Plan) -> Iterator[Line]:
+    """Runs of a monitoring job; its instance costs by the hour what it costs under an endpoint."""
+    definitions = plan.siblings(resource, _JOB_DEFINITION)
+    if not definitions:
+        raise Unpriced("its job definition is not part of the deployment")
+    type_ = definitions[0].get("jobResources.clusterConfig.instanceType")
+    expression = str(
+        resource.get("monitoringScheduleConfig.scheduleConfig.scheduleExpression"),
+    )
+    runs = HOURS / _hours_between(expression)
+    yield plan.line(
+        resource,
+        f"instance.{type_}",
+        f"instances {type_}",
+        idle=runs * _HOURS_PER_RUN,
+        why=f"{runs:.4g} runs of {_HOURS_PER_RUN * 60:.0f} minutes, which is an estimate",
+        fix="a longer drift.every_minutes",
+    )
+
+
+def _hours_between(expression: str) -> int:
+    """Of SageMaker's schedules: hourly, every so many hours, or daily."""
+    hour = expression.split()[1]
+    return 1 if hour == "*" else int(hour.partition("/")[2] or 24)
+
+
+PRICERS: Mapping[str, Pricer] = {
+    "aws:sagemaker/endpoint:Endpoint": _endpoint,
+    "aws:sagemaker/monitoringSchedule:MonitoringSchedule": _monitor,
+}

@@ -49,6 +49,11 @@ class LambdaModel(BaseModel):
         None, ge=0, le=7200, description="Seconds its canaries are watched; null means delivery.canary_s."
     )
 
+    @property
+    def captured(self) -> bool:
+        """Whether its requests are counted."""
+        return self.drift.share > 0
+
     def settings(self) -> dict[str, Any]:
         """What its backend is told."""
         return self.model_dump(exclude={"engine", "recipe", "slo", "canary_s", "drift"})

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from environments.catalogue import RECIPE, LambdaModel, ModelName, ModelVersion, Recipe, Slo
+from environments.drift import Drift
 from environments.instance_types import ACCELERATORS, Accelerator
 
 Engine = Literal["onnx", "vllm"]
@@ -64,6 +65,12 @@ class EksModel(BaseModel):
     scale: Scale
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
+    drift: Drift = Drift()
+
+    @property
+    def captured(self) -> bool:
+        """Whether its requests are counted: what vLLM answers is text."""
+        return self.engine == "onnx" and self.drift.share > 0
 
     @property
     def openai_route(self) -> bool:
@@ -144,6 +151,12 @@ class SageMakerModel(BaseModel):
     openai: bool = Field(False, description="Not possible here: /v1 leads to the cluster's router.")
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
+    drift: Drift = Drift()
+
+    @property
+    def captured(self) -> bool:
+        """Whether its requests are kept, by the endpoint itself: `capture_percent` of them."""
+        return self.capture_percent > 0
 
     def settings(self) -> dict[str, Any]:
         """What its backend is told."""

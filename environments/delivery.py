@@ -1,5 +1,7 @@
 """Settings of deliveries."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -19,3 +21,12 @@ class Delivery(BaseModel):
     trial_memory_mb: int = Field(
         2048, ge=256, le=10_240, description="Memory of the function that tries versions first, MiB."
     )
+
+
+def unmoved(entry: Any, *, embedded: bool) -> str:
+    """Why deliveries do not move a model of the catalogue; empty where they do."""
+    if entry.engine == "vllm":
+        return "vLLM is told its version when it starts: change the catalogue's"
+    if entry.backend == "sagemaker" and embedded:
+        return "the embedded AWS cannot update an endpoint"
+    return ""

@@ -122,7 +122,7 @@ def watched(entry: Any, *, canary: bool) -> dict[str, Any]:
     The canary, where there is one, asks what answers the protocol and never sleeps: it must wake no GPU.
     """
     facts = entry.model_dump()
-    slo, scale, drift = facts["slo"], facts.get("scale"), facts.get("drift") or {}
+    slo, scale = facts["slo"], facts.get("scale")
     asleep = scale is not None and scale["min"] == 0
     return {
         "backend": facts["backend"],
@@ -130,7 +130,7 @@ def watched(entry: Any, *, canary: bool) -> dict[str, Any]:
         "canary": canary and facts["engine"] == "onnx" and facts.get("mode") != "async" and not asleep,
         "instance": facts.get("instance") or "",
         "gpu": facts["backend"] == "eks" or _has_gpu(facts.get("instance") or ""),
-        "drift": drift["threshold"] if drift.get("share") else None,
+        "drift": entry.drift.threshold if entry.captured else None,
         "p99_ms": slo["p99_ms"],
         "availability": slo["availability"],
         "memory_mb": facts.get("memory_mb") or 0,

@@ -233,6 +233,7 @@ BOX_OF: Mapping[str, str] = {
     "config_rules:ConfigRules": "account",
     "cost_guard:CostGuard": "watch",
     "custom_domain:CustomDomain": "domain",
+    "data_quality:DataQuality": "capture",
     "delivery:Delivery": "delivery",
     "drift:DriftMonitor": "capture",
     "event_alerts:EventAlerts": "watch",

@@ -62,11 +62,14 @@ def up(name: str, console: Console) -> None:
         _provision(session, progress)
         if env.embedded_aws:
             with progress.step("models") as step:
-                step.result = _deliver_samples(session, shown_by(step))
+                step.result, begun = _deliver_samples(session, shown_by(step))
             emulator.checkpoint()
             with progress.step("servers") as step:
                 started = servers.start(session, told(step))
                 step.result = ", ".join(started.lines()) or "no model is on EKS or SageMaker"
+            if begun:
+                with progress.step("rollouts") as step:
+                    step.result = _follow(session, begun, shown_by(step))
             with progress.step("predict") as step:
                 request, answer = _first_prediction(session)
                 step.result = f"{answer['outputs'][0]['name']} = {answer['outputs'][0]['data']}"
@@ -142,15 +145,16 @@ def require(outcome: Outcome) -> None:
         )
 
 
-def _deliver_samples(session: Session, report: Report) -> str:
+def _deliver_samples(session: Session, report: Report) -> tuple[str, dict[str, str]]:
     """Build, publish and deliver the models of the catalogue that this checkout can make.
 
     A model that was delivered before stays at the version that is live; where a deployment has changed its
-    function, that version is delivered again.
+    function, that version is delivered again. Models on EKS wait for their servers: the second value has the
+    deliveries that begin, by model.
     """
     client = session.client()
     deliveries = Deliveries(client)
-    said = []
+    said, begun = [], {}
     for model, entry in session.env.models.items():
         recipe = f"serving.recipes.{entry.recipe or model.replace('-', '_')}"
         if importlib.util.find_spec(recipe) is None:
@@ -163,11 +167,14 @@ def _deliver_samples(session: Session, report: Report) -> str:
             built = importlib.import_module(recipe).build(folder, entry.version)
             if built.name != model:  # a stand-in
                 (folder / MANIFEST).write_bytes(replace(built, name=model).encode())
+        live = deliveries.live(model)
         if entry.backend != "lambda":
-            publish(client.aws("s3"), client.outputs["models_bucket"], folder)
+            if entry.backend == "eks" and live is None:
+                _, begun[model] = deliveries.publish(folder, "first version")
+            else:
+                publish(client.aws("s3"), client.outputs["models_bucket"], folder)
             said.append(f"{model} {entry.version} published")
             continue
-        live = deliveries.live(model)
         target = LambdaTarget(client.aws("lambda"), client.outputs["model_functions"][model], LIVE)
         if live is not None and target.serves() == live and target.current():
             said.append(f"{model} {live} serves")
@@ -179,7 +186,16 @@ def _deliver_samples(session: Session, report: Report) -> str:
         record = deliveries.follow(model, delivery, report)
         require_delivered(record)
         said.append(f"{model} {record['version']} delivered")
-    return ", ".join(said)
+    return ", ".join(said), begun
+
+
+def _follow(session: Session, begun: Mapping[str, str], report: Report) -> str:
+    """Wait until deliveries, model -> id, have ended well."""
+    deliveries = Deliveries(session.client())
+    records = [deliveries.follow(model, delivery, report) for model, delivery in begun.items()]
+    for record in records:
+        require_delivered(record)
+    return ", ".join(f"{record['model']} {record['version']} delivered" for record in records)
 
 
 def _first_prediction(session: Session) -> tuple[Path, dict[str, Any]]:

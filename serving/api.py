@@ -29,13 +29,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client gets; `headers`: those beside the content type, `rows`: how many were predicted."""
+    """What a client gets.
+
+    `headers`: those beside the content type; `rows`: how many were predicted; `version`: of the model, empty
+    where none was asked.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     rows: int = 0
+    version: str = ""
 
 
 class Models(Protocol):
@@ -50,6 +55,24 @@ class Models(Protocol):
 
 def handle(models: Models, method: str, path: str, body: bytes, json_length: str | None = None) -> Answer:
     """Answer one request. `json_length`: the request's header Inference-Header-Content-Length."""
+    asked = _Asked(models)
+    return replace(_answer(asked, method, path, body, json_length), version=asked.version)
+
+
+class _Asked:
+    """The models, and which version of them was asked: an answer that is a fault must name it, too."""
+
+    def __init__(self, models: Models) -> None:
+        self._models, self.version = models, ""
+        self.observed = models.observed
+
+    def get(self, name: str, version: str | None) -> Model:
+        model = self._models.get(name, version)
+        self.version = model.manifest.version
+        return model
+
+
+def _answer(models: Models, method: str, path: str, body: bytes, json_length: str | None) -> Answer:
     try:
         return _route(models, method, path, body, json_length)
     except ServingError as error:

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class Capture:
-    """Counts for one model version. Several threads may call it.
+    """Counts for one model, version after version. Several threads may call it.
 
     `put` takes a record; what it raises is logged and nothing else. `share` (0 to 1) of the requests are
     counted. Counts leave after `flush_s` seconds, at the next request: a function that sleeps runs no timer.
@@ -80,22 +80,32 @@ class Capture:
         """Count a request and its answer, if it is drawn."""
         if random.random() >= self._share:  # noqa: S311 - a share of the requests, no secret
             return
-        record = None
+        records = []
         with self._lock:
+            if self._counted and self._counted.version != manifest.version:
+                records.append(self._record(self._counted))
             self._count(manifest, request, response)
             if self._rows >= _FLUSH_ROWS or time.time() - self._since >= self._flush_s:
-                record = self._record(manifest)
-                self._clear()
+                records.append(self._record(manifest))
+        for record in records:
+            self._send(record)
+
+    def flush(self) -> None:
+        """Send what is counted."""
+        with self._lock:
+            record = self._record(self._counted) if self._counted else None
         if record is not None:
             self._send(record)
 
     def _clear(self) -> None:
+        self._counted: Manifest | None = None
         self._since, self._rows = time.time(), 0
         self._inputs: dict[str, list[Array]] = {}
         self._outputs: dict[str, Counter[int]] = {}
         self._kept: list[Any] = []
 
     def _count(self, manifest: Manifest, request: InferRequest, response: InferResponse) -> None:
+        self._counted = manifest
         self._rows += request.rows
         for name, features in manifest.baseline.get("inputs", {}).items():
             columns = _columns(request.inputs[name], len(features)) if name in request.inputs else None
@@ -113,6 +123,7 @@ class Capture:
             self._kept.append({n: a.tolist() for n, a in request.inputs.items() if a.dtype.kind != "O"})
 
     def _record(self, manifest: Manifest) -> bytes:
+        """What was counted, which begins anew."""
         document = {
             "model": manifest.name,
             "version": manifest.version,
@@ -124,6 +135,7 @@ class Capture:
         }
         if self._raw:
             document["raw"] = self._kept
+        self._clear()
         return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
     def _send(self, record: bytes) -> None:

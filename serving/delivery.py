@@ -11,7 +11,8 @@ what it left. Until `shift` no client of the API can see a change.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,14 +144,8 @@ class LambdaTarget:
 
     def _move(self, pointer: Mapping[str, Any], version: str, weights: Mapping[str, float]) -> None:
         """`_point`, refused where somebody else moved the alias since `pointer` was read."""
-        try:
+        with _unless_overtaken(f"the alias {self._alias} of {self._function}"):
             self._point(pointer, version, weights)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailedException":
-                raise
-            raise DeliveryRefused(
-                f"somebody else moved the alias {self._alias} of {self._function} meanwhile; deliver again"
-            ) from error
 
     def _point(self, pointer: Mapping[str, Any], version: str, weights: Mapping[str, float]) -> None:
         self._client.update_alias(
@@ -164,18 +159,15 @@ class LambdaTarget:
     def _publish(self, candidate: Candidate) -> str:
         what = f"{candidate.model} {candidate.version} on {self._function}"
         try:
-            revision = self._configure(candidate.version)
-            version = self._client.publish_version(
-                FunctionName=self._function, Description=_tag(candidate), RevisionId=revision
-            )["Version"]
+            with _unless_overtaken(self._function):
+                revision = self._configure(candidate.version)
+                version = self._client.publish_version(
+                    FunctionName=self._function, Description=_tag(candidate), RevisionId=revision
+                )["Version"]
             waiter = self._client.get_waiter("published_version_active")
             waiter.wait(FunctionName=self._function, Qualifier=version)
         except WaiterError as error:
             raise DeliveryRefused(f"{what}: the function did not become active: {error}") from error
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "PreconditionFailedException":
-                raise
-            raise DeliveryRefused(f"{what}: somebody else changed the function meanwhile") from error
         return str(version)
 
     def _configure(self, version: str) -> str:
@@ -270,6 +262,17 @@ class LambdaTarget:
                 f"the environment of {self._function} cannot be read: {environment['Error']}"
             )
         return dict(environment.get("Variables", {}))
+
+
+@contextmanager
+def _unless_overtaken(what: str) -> Iterator[None]:
+    """Turns Lambda's word that a revision is gone into a refusal."""
+    try:
+        yield
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailedException":
+            raise
+        raise DeliveryRefused(f"somebody else changed {what} meanwhile; deliver again") from error
 
 
 def _tag(candidate: Candidate) -> str:

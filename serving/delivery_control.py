@@ -82,10 +82,7 @@ class Control:
         if settings is None:
             return _refused(delivery, f"no model {model} in the catalogue of this environment")
         if not settings["worker"]:
-            reason = (
-                f"models on {settings['backend']} are not moved by deliveries: change the catalogue's version"
-            )
-            return _refused(delivery, reason)
+            return _refused(delivery, f"deliveries do not move {model}: {settings['unmoved']}")
         if not self.ledger.take_turn(model, execution, self.alive):
             return {**delivery, "turn": "wait"}
         delivery |= settings
@@ -126,11 +123,23 @@ class Control:
         self.ledger.leave(model, execution)
         if delivery.get("ended"):
             self.ledger.leave(model, delivery["ended"])
-        return {"id": delivery["id"], "model": model, **record}
+        return {"id": delivery["id"], "model": model, **record, "text": _sentence(model, record)}
 
 
 def _refused(delivery: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {**delivery, "turn": "refuse", "error": reason}
+
+
+def _sentence(model: str, record: Mapping[str, str]) -> str:
+    """What people are told of a delivery that has ended."""
+    asked = f"Asked by {record['who'] or 'nobody by name'} ({record['origin']})"
+    parts = [
+        f"Delivery of {model} {record['version']}: {record['outcome']}.",
+        f"{asked}: {record['why']}." if record["why"] else f"{asked}.",
+        f"Reason: {record['reason']}." if record["reason"] else f"Before: {record['previous'] or 'none'}.",
+        f"All of them: inferctl models history {model}",
+    ]
+    return " ".join(parts)
 
 
 def _reason(delivery: Mapping[str, Any]) -> str:

@@ -1,14 +1,16 @@
 """Entry point of the drift function: `{"model": name}`, from the model's schedule, compares what came in.
 
 Environment: MODEL_BUCKET, DATA_BUCKET, MODEL_PARAMETERS (path of the parameters), LOG_LEVEL (INFO). The
-event may set `window_hours` (24), `min_rows` (200) and `threshold` (0.2).
+event may set `window_hours` (24), `min_rows` (200) and `threshold` (0.2), and `captured`, the variant of the
+SageMaker endpoint that keeps the model's requests, as `<endpoint>/<variant>`.
 
 It writes a report to the data bucket, the metrics drift_rows and, where there is data to say it from,
-drift_psi of the model, and the event ModelDrift where the index is beyond the threshold.
+drift_psi of the model, and the event ModelDrift where the index is beyond the threshold; for an endpoint also
+the constraints of SageMaker's own monitor.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -16,8 +18,10 @@ from typing import Any
 import boto3
 import orjson
 
-from serving import drift, drift_report, logs
+from serving import drift, drift_report, drift_sagemaker, logs
 from serving.delivery_control import Parameters
+from serving.manifest import Manifest
+from serving.monitor_constraints import constraints
 from serving.store import read_manifest
 
 EVENT_SOURCE = "inference-platform.drift"
@@ -42,7 +46,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         found = drift.Drift(model, "none", 0, (), "no data: no version is live")
     else:
         manifest = read_manifest(_client("s3"), os.environ["MODEL_BUCKET"], model, live["version"])
-        records = _records(os.environ["DATA_BUCKET"], model, now, hours)
+        captured = event.get("captured", "")
+        folder = f"capture/{model}/{captured}".rstrip("/")
+        records = _records(os.environ["DATA_BUCKET"], folder, now, hours)
+        if captured:
+            _keep_constraints(manifest)
+            records = drift_sagemaker.counted(records, manifest)
         minimum = int(event.get("min_rows", 200))
         found = drift.compare(model, live["version"], manifest.baseline, records, minimum)
     report = _keep_report(found, threshold, now, hours)
@@ -58,12 +67,12 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return summary
 
 
-def _records(bucket: str, model: str, now: datetime, hours: int) -> Iterator[dict[str, Any]]:
+def _records(bucket: str, folder: str, now: datetime, hours: int) -> Iterator[Mapping[str, Any]]:
     """The records that arrived in the window, object by object."""
     since = now - timedelta(hours=hours)
     hour = since.replace(minute=0, second=0, microsecond=0)
     while hour <= now:
-        prefix = f"capture/{model}/{hour:%Y/%m/%d/%H}/"
+        prefix = f"{folder}/{hour:%Y/%m/%d/%H}/"
         pages = _client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for item in (item for page in pages for item in page.get("Contents", ())):
             if item["LastModified"] < since - timedelta(seconds=_LATEST_S):
@@ -72,6 +81,16 @@ def _records(bucket: str, model: str, now: datetime, hours: int) -> Iterator[dic
                 if line.strip():
                     yield orjson.loads(line)
         hour += timedelta(hours=1)
+
+
+def _keep_constraints(manifest: Manifest) -> None:
+    """What SageMaker's monitor holds requests against from now on: those of the version that is live."""
+    _client("s3").put_object(
+        Bucket=os.environ["DATA_BUCKET"],
+        Key=f"capture/{manifest.name}/reports/constraints.json",
+        Body=orjson.dumps(constraints(manifest)),
+        ContentType="application/json",
+    )
 
 
 def _keep_report(found: drift.Drift, threshold: float, now: datetime, hours: int) -> str:

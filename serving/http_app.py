@@ -4,11 +4,14 @@
 
 Environment:
     MODEL_NAME, MODEL_VERSION, MODEL_BUCKET   what to serve, out of the model store; or
+    DELIVERY_TABLE                            with these, where deliveries say which version (see `replica`);
+                                              MODEL_VERSION is then the one before the first; or
     MODEL_DIR                                 a folder with model and manifest (default /opt/ml/model, where
                                               SageMaker puts them, when that has a manifest)
     MODEL_CACHE_DIR                           where verified files are kept
     MODEL_PROVIDER                            on what it runs: auto, cpu, cuda or tensorrt (see `providers`)
     MODEL_THREADS                             threads of the CPU for one inference (default 1)
+    REPLICA_NAME                              among those of the model (default: the host's, so the pod's)
     HOST, PORT                                where to listen (default 127.0.0.1, 8080)
     MAX_BODY_BYTES, MAX_IN_FLIGHT             what to take on (default 16 MiB, 64)
     DRAIN_SECONDS                             after SIGTERM: how long to answer while saying "not ready" (3)
@@ -18,8 +21,10 @@ Environment:
 
 import asyncio
 import os
+import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +32,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+import botocore.session
 import uvicorn
+from botocore.config import Config
 
 from serving import golden, logs, providers
 from serving.capture import Capture
@@ -35,6 +42,8 @@ from serving.errors import ModelRefused, ServingError
 from serving.http_front import HttpFront, Limits
 from serving.manifest import FILE_NAME
 from serving.providers import Provider
+from serving.replica import RolledModel, tried_in_a_process
+from serving.rollout import Rollouts
 from serving.runtime import Model
 from serving.served import ServedModel
 from serving.store import ModelStore, read_folder
@@ -42,6 +51,7 @@ from serving.store import ModelStore, read_folder
 SAGEMAKER_FOLDER = Path("/opt/ml/model")
 # How long requests in flight may take after the drain; below the 120 s that a pod gets to end.
 GRACE_S = 100
+_DYNAMODB = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +94,33 @@ def served_model(environment: Mapping[str, str], settings: Settings) -> ServedMo
         folder = str(SAGEMAKER_FOLDER)
     if folder is not None:
         manifest, _, data = read_folder(Path(folder))
-        load = partial(_checked, lambda: Model(manifest, data, settings.providers, settings.threads))
-        return ServedModel(manifest.name, manifest.version, load, capture)
+        model = partial(Model, manifest, data, settings.providers, settings.threads)
+        return ServedModel(manifest.name, manifest.version, lambda: _checked(model()), capture)
     names = ("MODEL_NAME", "MODEL_VERSION", "MODEL_BUCKET")
     if missing := [name for name in names if not environment.get(name)]:
         raise ValueError(f"set MODEL_DIR, or MODEL_NAME, MODEL_VERSION and MODEL_BUCKET; missing: {missing}")
     name, version = environment["MODEL_NAME"], environment["MODEL_VERSION"]
+    fetch = version_loader(environment, settings)
 
-    def fetch() -> Model:
+    def load(version: str) -> Model:
+        return _checked(fetch(version))
+
+    if (table := environment.get("DELIVERY_TABLE")) is None:
+        return ServedModel(name, version, partial(load, version), capture)
+    rollouts = Rollouts(botocore.session.get_session().create_client("dynamodb", config=_DYNAMODB), table)
+    replica = environment.get("REPLICA_NAME") or socket.gethostname()
+    return RolledModel(name, version, rollouts, load, tried_in_a_process, replica, capture)
+
+
+def version_loader(environment: Mapping[str, str], settings: Settings) -> Callable[[str], Model]:
+    """Loads a version of the environment's model out of the model store, before any request is made of it."""
+
+    def fetch(version: str) -> Model:
         store = ModelStore.of(environment)
-        stored = store.manifest(name, version)
+        stored = store.manifest(environment["MODEL_NAME"], version)
         return Model(stored, store.fetch(stored), settings.providers, settings.threads)
 
-    return ServedModel(name, version, partial(_checked, fetch), capture)
+    return fetch
 
 
 class DrainingServer(uvicorn.Server):
@@ -131,9 +155,8 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def _checked(load: Callable[[], Model]) -> Model:
-    """Load a model that passes its golden requests here; a replica that does not must get no requests."""
-    model = load()
+def _checked(model: Model) -> Model:
+    """A model that passes its golden requests here; a replica that does not must get no requests."""
     report = golden.run(model.manifest, model.infer)
     if report.failed:
         raise ModelRefused(f"{model} fails golden requests here: {report.failed[0]['reason']}")
@@ -157,6 +180,8 @@ def main() -> None:
         served = served_model(os.environ, settings)
     except (ValueError, ServingError) as error:
         sys.exit(f"the server cannot start: {error}")
+    if isinstance(served, RolledModel):
+        threading.Thread(target=served.follow, args=[threading.Event()], name="rollout", daemon=True).start()
     DrainingServer(HttpFront(served, settings.limits), settings).run()
 
 

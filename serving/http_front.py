@@ -16,12 +16,12 @@ import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from serving import api, golden, logs, metrics, oip, openai
+from serving import api, logs, metrics, oip, openai
 from serving.api import Answer
 from serving.errors import ModelNotFound, Overloaded, RequestError, ServingError
 from serving.served import ServedModel
@@ -31,8 +31,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 SERVER_NAME = "inference-platform"
-# A model that takes longer than this is run in threads; below it, the hop there costs more than it gives.
-INLINE_S = 0.002
 # Longest wait between two attempts to load a model, seconds.
 RETRY_S = 30
 # How much of a refused body is read, so that its sender gets to see the answer: bytes, and seconds for it.
@@ -67,7 +65,7 @@ class HttpFront:
     def __init__(self, served: ServedModel, limits: Limits) -> None:
         self._served = served
         self._limits = limits
-        self._metrics = metrics.Metrics(served.name, served.version)
+        self._metrics = metrics.Metrics(served.name)
         self._started = int(time.time())
         self._in_flight = 0
         self._threads: ThreadPoolExecutor | None = None
@@ -99,12 +97,8 @@ class HttpFront:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_S)
         model = self._served.get(self._served.name, None)
-        started = time.perf_counter()
-        await asyncio.to_thread(golden.run, model.manifest, model.infer)
-        each_s = (time.perf_counter() - started) / len(model.manifest.golden)
-        if each_s > INLINE_S:
-            self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "infer")
-        logger.info("serving %s", model, extra={"fields": {"inline": self._threads is None}})
+        await asyncio.to_thread(self._served.time, model)
+        logger.info("serving %s", model, extra={"fields": {"inline": not self._served.slow}})
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -122,10 +116,11 @@ class HttpFront:
         await self._send(answer, request_id, send)
         if counted:
             seconds = time.perf_counter() - started
-            self._metrics.observe(answer.status, seconds, answer.rows)
+            version = answer.version or self._served.version
+            self._metrics.observe(version, answer.status, seconds, answer.rows)
             logs.request(
                 model=self._served.name,
-                version=self._served.version,
+                version=version,
                 status=answer.status,
                 duration_ms=seconds * 1e3,
                 rows=answer.rows,
@@ -144,7 +139,7 @@ class HttpFront:
             case "/ping":
                 return Answer(200 if ready else 503, b"")
             case "/metrics":
-                page = self._metrics.render(in_flight=self._in_flight, ready=ready)
+                page = self._metrics.render(self._served.version, in_flight=self._in_flight, ready=ready)
                 return Answer(200, page, content_type=metrics.CONTENT_TYPE)
             case "/v2":
                 about = {"name": SERVER_NAME, "version": self._served.version, "extensions": oip.EXTENSIONS}
@@ -200,12 +195,14 @@ class HttpFront:
             json_length = length
         answer = await self._run("POST", f"/v2/models/{self._served.name}/infer", body, json_length)
         if (length := answer.headers.get(oip.JSON_LENGTH_HEADER, "")) != "":
-            return Answer(answer.status, answer.body, {}, f"{_BINARY_TYPE}{length}", answer.rows)
+            return replace(answer, headers={}, content_type=f"{_BINARY_TYPE}{length}")
         return answer
 
     async def _run(self, method: str, path: str, body: bytes, json_length: str | None) -> Answer:
-        if self._threads is None:
+        if not self._served.slow:
             return api.handle(self._served, method, path, body, json_length)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "infer")
         loop = asyncio.get_running_loop()
         arguments = (self._served, method, path, body, json_length)
         return await loop.run_in_executor(self._threads, api.handle, *arguments)

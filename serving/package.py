@@ -37,7 +37,13 @@ FUNCTIONS = {
 }
 # The container image, and the modules that it can be started with.
 IMAGE = "model-server-image"
-IMAGE_MODULES = ("serving.http_app", "serving.router_app", "serving.jobs_poller", "serving.live")
+IMAGE_MODULES = (
+    "serving.http_app",
+    "serving.candidate_app",
+    "serving.router_app",
+    "serving.jobs_poller",
+    "serving.live",
+)
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAX_UNZIPPED_BYTES = 250 * 2**20
 

@@ -22,6 +22,7 @@ import orjson
 import uvicorn
 
 from serving import logs
+from serving.rollout import WAKE_MESSAGE
 from serving.router_front import Router, Target
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.

@@ -3,10 +3,14 @@
 import logging
 from collections.abc import Callable
 
+from serving import golden
 from serving.capture import Capture
 from serving.errors import ModelNotFound, ModelUnavailable, ServingError
 from serving.oip import InferRequest, InferResponse
 from serving.runtime import Model
+
+# A model that takes longer than this is run in threads; below it, the hop there costs more than it gives.
+INLINE_MS = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,8 @@ class ServedModel:
     ) -> None:
         self.name = name
         self.version = version
+        self.slow = False
+        """Whether a request takes so long that others must not wait for it."""
         self._load_model = load_model
         self._capture = capture
         self._model: Model | None = None
@@ -49,6 +55,10 @@ class ServedModel:
             # may hold a path or a secret of the configuration: the type must do.
             logger.error("%s %s is not loaded: unexpected %s", self.name, self.version, type(error).__name__)
             self._failure = ModelUnavailable(f"{self.name} {self.version} could not be loaded")
+
+    def time(self, model: Model) -> None:
+        """See how long a model's requests take."""
+        self.slow |= golden.run(model.manifest, model.infer).slowest_ms > INLINE_MS
 
     def observed(self, model: Model, request: InferRequest, response: InferResponse) -> None:
         """Count a request that was answered, where statistics are captured."""

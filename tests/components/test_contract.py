@@ -34,6 +34,7 @@ TOKENS = {
     "inference-platform:config_rules:ConfigRules",
     "inference-platform:cost_guard:CostGuard",
     "inference-platform:custom_domain:CustomDomain",
+    "inference-platform:data_quality:DataQuality",
     "inference-platform:delivery_access:DeliveryAccess",
     "inference-platform:delivery:Delivery",
     "inference-platform:drift:DriftMonitor",

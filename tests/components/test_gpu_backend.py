@@ -153,7 +153,14 @@ def test_requests_in_flight_start_more_replicas(recorded: Recorded) -> None:
 
 def test_a_model_reads_its_own_files_and_no_others(recorded: Recorded) -> None:
     minilm, llama = (statements(recorded, f"model-{model}-pods") for model in ("minilm", "llama"))
-    assert minilm.keys() == {"ReadModel", "Decrypt"}
+    assert minilm.keys() == {"ReadModel", "Wanted", "Report", "Decrypt"}
+    rows = {sid: minilm[sid]["Condition"]["ForAllValues:StringEquals"] for sid in ("Wanted", "Report")}
+    assert rows == {
+        "Wanted": {"dynamodb:LeadingKeys": ["minilm/serving"]},
+        "Report": {"dynamodb:LeadingKeys": ["minilm/replicas"]},
+    }
+    assert minilm["Wanted"]["Action"] == ["dynamodb:GetItem"]
+    assert minilm["Report"]["Action"] == ["dynamodb:PutItem"]
     assert minilm["ReadModel"]["Resource"] == [f"{BUCKET}/models/minilm/*"]
     assert llama["ReadWeights"]["Resource"] == [f"{BUCKET}/models/llama/v1/*"]
     assert llama["ListWeights"]["Condition"] == {

@@ -53,6 +53,7 @@ REGISTERS = {
     "jobs-config",
     "jobs-stays-too-deployment",
     *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
+    "model-delivery-eks-role-policy",
     "model-delivery-lambda-role-policy",
     "model-delivery-machine-role-policy",
     "model-delivery-sagemaker-role-policy",

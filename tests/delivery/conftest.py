@@ -42,6 +42,8 @@ class Platform:
     """What the tests work with; `functions` are the deliveries' own."""
 
     client: Callable[[str], Any]
+    environment: Mapping[str, str]
+    """Where a process finds the embedded AWS, and with which key."""
     bucket: str
     machine: str
     functions: dict[str, bytes]
@@ -131,13 +133,15 @@ class Platform:
         weights = alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
         return version(alias["FunctionVersion"]), weights, version("$LATEST"), newer
 
-    def live(self) -> str:
-        held = self.aws("ssm").get_parameter(Name="/models/scale/live")["Parameter"]["Value"]
+    def live(self, model: str = MODEL) -> str:
+        held = self.aws("ssm").get_parameter(Name=f"/models/{model}/live")["Parameter"]["Value"]
         return "none" if held == "none" else str(json.loads(held)["version"])
 
-    def parameter(self, name: str, value: Any) -> None:
+    def parameter(self, name: str, value: Any, model: str = MODEL) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
-        self.aws("ssm").put_parameter(Name=f"/models/scale/{name}", Value=text, Type="String", Overwrite=True)
+        self.aws("ssm").put_parameter(
+            Name=f"/models/{model}/{name}", Value=text, Type="String", Overwrite=True
+        )
 
 
 def make_function(
@@ -158,31 +162,36 @@ def make_function(
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Any]]:
-    """Makes clients of an embedded AWS of the tests' own."""
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """An embedded AWS of the tests' own, as the environment of a process that uses it."""
     folder = tmp_path_factory.mktemp("embedded") / "local"
     emulator = Emulator(folder, preferred_port=0, report=lambda line: None)
-    endpoints, credentials = emulator.start(), emulator.credentials()
-
-    def client(service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=endpoints.ministack,
-            region_name=REGION,
-            aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
-        )
-
     try:
-        yield client
+        endpoints = emulator.start()
+        yield {
+            "AWS_ENDPOINT_URL": endpoints.ministack,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            **emulator.credentials(),
+        }
     finally:
         emulator.stop()
 
 
 @pytest.fixture(scope="session")
-def platform(embedded: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Platform:
+def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Platform:
     """The machine, its functions and rules, and the function of one model, whose first version is live."""
-    client, bucket = embedded, "models-of-deliveries"
+
+    def client(service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=embedded["AWS_ENDPOINT_URL"],
+            region_name=REGION,
+            aws_access_key_id=embedded["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=embedded["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    bucket = "models-of-deliveries"
     s3, iam, steps, events = (client(name) for name in ("s3", "iam", "stepfunctions", "events"))
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_notification_configuration(
@@ -219,7 +228,9 @@ def platform(embedded: Callable[[str], Any], tmp_path_factory: pytest.TempPathFa
         "MODEL_PARAMETERS": "/models",
     }
     make_function(client, "delivery-control", "serving.delivery_app.control", zips["delivery"], control)
-    make_function(client, "delivery-lambda", "serving.delivery_app.worker", zips["delivery"], {})
+    make_function(client, "delivery-lambda", "serving.delivery_app.lambda_worker", zips["delivery"], {})
+    table = {"DELIVERY_TABLE": "deliveries"}
+    make_function(client, "delivery-eks", "serving.delivery_app.eks_worker", zips["delivery"], table)
     make_function(
         client, "delivery-trial", "serving.trial_app.handler", zips["model-server"], {"MODEL_BUCKET": bucket}
     )
@@ -265,7 +276,7 @@ def platform(embedded: Callable[[str], Any], tmp_path_factory: pytest.TempPathFa
     for name, pattern in patterns.items():
         events.put_rule(Name=name, EventPattern=json.dumps(pattern))
         events.put_targets(Rule=name, Targets=[{"Id": "delivery", "Arn": machine}])
-    found = Platform(client, bucket, machine, zips, tmp_path_factory.mktemp("versions"))
+    found = Platform(client, embedded, bucket, machine, zips, tmp_path_factory.mktemp("versions"))
     for name, value in (("delivery", SETTINGS), ("live", "none"), ("pin", "none")):
         found.parameter(name, value)
     for version, factor in (("v1", 2.0), ("v2", 3.0)):

@@ -29,10 +29,10 @@ REQUESTS = 1000
 class Clients:
     """Ask the model without a pause until they are stopped; what they were answered, in order."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, model: str = "digits") -> None:
         self.answers: list[tuple[int, str]] = []
         self._stop = threading.Event()
-        self._url, self._headers = f"{client.url}/v2/models/digits/infer", client.headers("acme")
+        self._url, self._headers = f"{client.url}/v2/models/{model}/infer", client.headers("acme")
         self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
 
     def __enter__(self) -> "Clients":
@@ -158,6 +158,71 @@ def test_requests_in_flight_see_nothing_but_good_versions(
         ("v2", "delivered"),
     ]
     assert all(record["who"] and record["why"] for record in records)
+
+
+def on_cluster(make: Callable[[Path, str], Path], folder: Path, name: str) -> Path:
+    """A version of the model that the cluster serves."""
+    made = make(folder, name)
+    manifest = replace(Manifest.parse((made / FILE_NAME).read_bytes()), name="digits-gpu")
+    (made / FILE_NAME).write_bytes(manifest.encode())
+    return made
+
+
+def test_replicas_on_the_cluster_go_over_between_two_requests(
+    client: Client, inferctl: Any, tmp_path: Path
+) -> None:
+    def publish(name: str, make: Callable[[Path, str], Path], check: bool = True) -> Any:
+        folder = on_cluster(make, tmp_path / name, name)
+        return inferctl("models", "publish", "digits-gpu", name, str(folder), "--why", name, check=check)
+
+    with Clients(client, "digits-gpu") as clients:
+        _, answers = clients.during(lambda: publish("v2", version))
+        assert {status for status, _ in answers} == {200}
+        assert {served for _, served in answers} == {"v1", "v2"}
+
+        refused, answers = clients.during(lambda: publish("v3", lying, check=False))
+        assert "golden request digit-0: output 'label' differs" in refused.stderr
+        assert Counter(answers).keys() == {(200, "v2")}
+
+        refused, answers = clients.during(lambda: publish("v4", failing, check=False))
+        assert "5xx" in refused.stderr, refused.stderr
+        assert {entry for entry in answers if entry[0] == 200} == {(200, "v2")}
+        assert 0 < sum(status != 200 for status, _ in answers) < 0.25 * len(answers)
+
+        _, answers = clients.during(
+            lambda: inferctl("models", "rollback", "digits-gpu", "--to", "v1", "--why", "end of the test")
+        )
+        assert {status for status, _ in answers} == {200}
+        _, answers = clients.during(lambda: time.sleep(0.5))
+        assert set(answers) == {(200, "v1")}
+
+
+def test_people_are_told_how_a_delivery_ended(client: Client) -> None:
+    sqs, sns = client.aws("sqs"), client.aws("sns")
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+    subscription = sns.subscribe(
+        TopicArn=client.outputs["alerts_topic"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+    try:
+        deliveries = Deliveries(client)
+        deliveries.follow("digits", deliveries.start("digits", "stranger", "promote", "a try"))
+        told = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    finally:
+        sns.unsubscribe(SubscriptionArn=subscription)
+        sqs.delete_queue(QueueUrl=queue)
+    message = json.loads(json.loads(told[0]["Body"])["Message"])
+    assert "Delivery of digits stranger: refused." in message
+    assert f"Asked by {deliveries.who()} (promote): a try." in message
+    assert "Reason: the manifest of digits stranger is not in the store" in message
 
 
 def test_operators_see_compare_and_pin_versions(client: Client, inferctl: Any, back_to_v1: None) -> None:

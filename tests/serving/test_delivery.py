@@ -348,7 +348,7 @@ class TestDeliverLambda:
                     self._client.update_alias(FunctionName=function, Name="live", Description="moved")
                 return getattr(self._client, name)
 
-        with pytest.raises(DeliveryRefused, match="somebody else moved the alias live"):
+        with pytest.raises(DeliveryRefused, match="somebody else changed the alias live"):
             deliver(Interfering(lambdas, 0), function, manifest)
         assert lambdas.get_alias(FunctionName=function, Name="live")["Description"] == "moved"
         assert self.predict(lambdas, function) == ("v1", [2, 6])

@@ -1,0 +1,118 @@
+"""What starts deliveries, and who is told when they have ended: rules on the default bus."""
+
+import json
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_aws as aws
+
+from components import iam
+from components.delivery_machine import DETAIL_TYPE, EVENT_SOURCE
+from components.names import Names
+
+
+def starts(
+    name: str,
+    *,
+    names: Names,
+    machine: aws.sfn.StateMachine,
+    tags: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Rules that start the machine of deliveries with the event as it is."""
+    machine_arn = names.arn("states", f"stateMachine:{names.function('delivery')}")
+    role = iam.role(
+        f"{name}-start",
+        trust_policy=iam.trust("events.amazonaws.com", names.account_id),
+        statements=[iam.allow("Start", ["states:StartExecution"], [machine_arn])],
+        description="EventBridge starts deliveries",
+        tags=tags,
+        opts=opts,
+    )
+    for what, (description, pattern) in _patterns(names, machine_arn).items():
+        rule = aws.cloudwatch.EventRule(
+            f"{name}-{what}",
+            name=names.function(f"delivery-{what}"),
+            description=description,
+            event_pattern=json.dumps(pattern, sort_keys=True),
+            tags=tags,
+            opts=opts,
+        )
+        aws.cloudwatch.EventTarget(
+            f"{name}-{what}-target",
+            rule=rule.name,
+            target_id="delivery",
+            arn=machine.arn,
+            role_arn=role.arn,
+            opts=opts,
+        )
+
+
+def told(
+    name: str, *, topic_arn: pulumi.Input[str], tags: Mapping[str, str], opts: pulumi.ResourceOptions
+) -> None:
+    """A rule that tells the alert topic, in a sentence, how a delivery ended; not where nothing changed."""
+    pattern = {
+        "source": [EVENT_SOURCE],
+        "detail-type": [DETAIL_TYPE],
+        "detail": {"outcome": [{"anything-but": ["unchanged"]}]},
+    }
+    rule = aws.cloudwatch.EventRule(
+        f"{name}-told",
+        description="A delivery of a model version has ended",
+        event_pattern=json.dumps(pattern, sort_keys=True),
+        tags=tags,
+        opts=opts,
+    )
+    aws.cloudwatch.EventTarget(
+        f"{name}-told-target",
+        rule=rule.name,
+        target_id="alerts",
+        arn=topic_arn,
+        input_path="$.detail.text",
+        opts=opts,
+    )
+
+
+def _patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
+    """What starts the machine: rule -> description and pattern of its events."""
+    ended = {
+        "stateMachineArn": [machine_arn],
+        # Beside those who end with a refusal, which is recorded: the rest died on the way.
+        "$or": [
+            {"status": ["ABORTED", "TIMED_OUT"]},
+            {"status": ["FAILED"], "error": [{"anything-but": ["DeliveryRefused"]}]},
+        ],
+    }
+    return {
+        "published": (
+            "A version's manifest is in the models bucket",
+            {
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {
+                    "bucket": {"name": [names.bucket("models")]},
+                    "object": {"key": [{"wildcard": "models/*/manifest.json"}]},
+                },
+            },
+        ),
+        "approved": (
+            "A package of the model registry is approved",
+            {
+                "source": ["aws.sagemaker"],
+                "detail-type": ["SageMaker Model Package State Change"],
+                "detail": {
+                    "ModelApprovalStatus": ["Approved"],
+                    "ModelPackageGroupName": [{"prefix": f"{names.prefix}-"}],
+                },
+            },
+        ),
+        "ended": (
+            "A delivery's execution ended before the delivery did",
+            {
+                "source": ["aws.states"],
+                "detail-type": ["Step Functions Execution Status Change"],
+                "detail": ended,
+            },
+        ),
+    }

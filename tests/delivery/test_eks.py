@@ -1,0 +1,215 @@
+"""Deliveries to replicas on the cluster: the real machine, and real model servers in the place of pods."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+from onnx import TensorProto, helper, numpy_helper
+
+from serving.rollout import Rollouts
+from tests.delivery.conftest import SETTINGS, Platform
+from tests.delivery.test_machine import KILLED_IN, until
+from tests.serving.conftest import serialize
+from tests.serving.http_server import Server
+
+pytestmark = pytest.mark.integration
+
+MODEL = "clustered"
+INFER = f"/v2/models/{MODEL}/infer"
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.0, 0.0]}]}
+
+
+class Replicas:
+    """Two model servers, asked by turns without a pause; what they answered: status and version."""
+
+    def __init__(self, servers: list[Server]) -> None:
+        self.servers, self.answers = servers, list[tuple[int, str]]()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=[server]) for server in servers]
+
+    def __enter__(self) -> "Replicas":
+        self.answers.clear()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, server: Server) -> None:
+        while not self._stop.wait(0.01):
+            answer = server.http.post(INFER, json=BODY)
+            self.answers.append((answer.status_code, answer.json().get("model_version", "")))
+
+
+@pytest.fixture(scope="module")
+def servers(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Started before the model has any version; its first delivery makes them ready."""
+    sqs = platform.aws("sqs")
+    queue_url = sqs.create_queue(QueueName="job-clustered")["QueueUrl"]
+    settings = {
+        **SETTINGS,
+        "backend": "eks",
+        "worker": "delivery-eks",
+        "target": {"queue_url": queue_url},
+        "alarms": [],
+        "canary_s": 6,
+    }
+    for name, value in (("delivery", settings), ("live", "none"), ("pin", "none")):
+        platform.parameter(name, value, MODEL)
+    made = []
+    for number in range(2):
+        folder = tmp_path_factory.mktemp(f"replica-{number}")
+        made.append(
+            Server(
+                folder / "log",
+                **platform.environment,
+                MODEL_NAME=MODEL,
+                MODEL_VERSION="v1",
+                MODEL_BUCKET=platform.bucket,
+                MODEL_CACHE_DIR=str(folder / "models"),
+                DELIVERY_TABLE="deliveries",
+                REPLICA_NAME=f"replica-{number}",
+            )
+        )
+    try:
+        for server in made:
+            server.wait("/v2/health/live")
+        record = platform.outcome(platform.publish("v1", 2.0, name=MODEL), MODEL)
+        assert record["outcome"] == "delivered", record
+        assert json.loads(sqs.receive_message(QueueUrl=queue_url)["Messages"][0]["Body"]) == {"wake": True}
+        for server in made:
+            server.wait()
+        assert platform.outcome(platform.publish("v2", 3.0, name=MODEL), MODEL)["outcome"] == "delivered"
+        assert platform.outcome(platform.start("v1", "roll_back", MODEL), MODEL)["outcome"] == "delivered"
+        yield made
+    finally:
+        for server in made:
+            server.end()
+
+
+@pytest.fixture
+def rollouts(platform: Platform) -> Rollouts:
+    return Rollouts(platform.aws("dynamodb"), "deliveries")
+
+
+@pytest.fixture(autouse=True)
+def back_to_v1(platform: Platform, servers: list[Server]) -> None:
+    if platform.live(MODEL) != "v1":
+        platform.outcome(platform.start("v1", "roll_back", MODEL), MODEL)
+
+
+def served(servers: list[Server]) -> set[str]:
+    """The versions that answer now."""
+    return {server.http.get("/v2").json()["version"] for server in servers}
+
+
+def test_a_version_goes_live_on_every_replica_and_no_request_fails(
+    platform: Platform, servers: list[Server], rollouts: Rollouts
+) -> None:
+    with Replicas(servers) as asked:
+        record = platform.outcome(platform.publish("v3", 4.0, name=MODEL), MODEL)
+        moved = len(asked.answers)
+        time.sleep(0.5)
+    assert (record["outcome"], record["previous"]) == ("delivered", "v1"), record
+    assert Counter(asked.answers).keys() == {(200, "v1"), (200, "v3")}
+    assert set(asked.answers[moved:]) == {(200, "v3")}
+    wanted = rollouts.wanted(MODEL)
+    assert wanted
+    assert (wanted.version, wanted.candidate, wanted.share) == ("v3", "", 0.0)
+    assert served(servers) == {"v3"}
+
+
+def test_what_is_not_right_is_refused_and_no_client_sees_it(
+    platform: Platform, servers: list[Server]
+) -> None:
+    with Replicas(servers) as asked:
+        record = platform.outcome(platform.publish("r-golden", 2.0, 5.0, name=MODEL), MODEL)
+    assert record["outcome"] == "refused"
+    assert "golden request one: output 'y' is off by up to 9" in record["reason"]
+    assert set(asked.answers) == {(200, "v1")}
+
+
+def test_a_canary_that_errors_is_rolled_back(platform: Platform, servers: list[Server]) -> None:
+    with Replicas(servers) as asked:
+        record = platform.outcome(platform.publish("r-faulty", 2.0, name=MODEL, data=faulty()), MODEL)
+        gone = len(asked.answers)
+        time.sleep(2.5)  # a replica looks every two seconds
+        after = asked.answers[gone:]
+    assert record["outcome"] == "refused", record
+    assert "requests ended with a 5xx; 10.00% may" in record["reason"]
+    failed = sum(status != 200 for status, _ in asked.answers)
+    assert 0 < failed < 0.25 * len(asked.answers)
+    assert set(after[-20:]) == {(200, "v1")}
+    assert served(servers) == {"v1"}
+
+
+@pytest.mark.parametrize("state", KILLED_IN)
+def test_stopped_in_any_step_it_leaves_one_version_and_no_trace(
+    platform: Platform, servers: list[Server], rollouts: Rollouts, state: str
+) -> None:
+    delivery = platform.start("v2", model=MODEL)
+    arn = f"{platform.machine.replace(':stateMachine:', ':execution:')}:{delivery}"
+    until(lambda: state in platform.states_of(arn), f"it comes to {state}")
+    with suppress(ClientError):  # on a slow machine it may have ended meanwhile
+        platform.aws("stepfunctions").stop_execution(executionArn=arn)
+    record = platform.outcome(delivery, MODEL)
+    assert record["outcome"] in ("aborted", "delivered"), record
+    live = platform.live(MODEL)
+    assert live == ("v2" if record["outcome"] == "delivered" else "v1")
+    wanted = rollouts.wanted(MODEL)
+    assert wanted
+    assert (wanted.version, wanted.candidate) == (live, "")
+    until(lambda: served(servers) == {live}, f"every replica serves {live}")
+
+
+def test_a_replica_that_starts_later_serves_what_is_live(
+    platform: Platform, servers: list[Server], tmp_path: Path
+) -> None:
+    assert platform.outcome(platform.start("v2", model=MODEL), MODEL)["outcome"] == "delivered"
+    late = Server(
+        tmp_path / "log",
+        **platform.environment,
+        MODEL_NAME=MODEL,
+        MODEL_VERSION="v1",
+        MODEL_BUCKET=platform.bucket,
+        MODEL_CACHE_DIR=str(tmp_path / "models"),
+        DELIVERY_TABLE="deliveries",
+        REPLICA_NAME="late",
+    )
+    try:
+        late.wait()
+        assert late.http.post(INFER, json=BODY).json()["model_version"] == "v2"
+    finally:
+        late.end()
+
+
+def faulty() -> bytes:
+    """Answers the golden request as it should, and on zeros wants more memory than any machine has: a 5xx."""
+    shapes = {"whole": np.array([1, 1]), "broken": np.array([2**44, 1])}
+    constants = [numpy_helper.from_array(value.astype(np.int64), key) for key, value in shapes.items()]
+    constants += [
+        numpy_helper.from_array(np.zeros((), np.float32), "nothing"),
+        numpy_helper.from_array(np.array(2.0, np.float32), "factor"),
+    ]
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+        helper.make_node("Greater", ["sum", "nothing"], ["given"]),
+        helper.make_node("Where", ["given", "whole", "broken"], ["shape"]),
+        helper.make_node("Expand", ["x", "shape"], ["checked"]),
+        helper.make_node("Mul", ["checked", "factor"], ["y"]),
+    ]
+    ends: list[Any] = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("x", "y")
+    ]
+    return serialize(helper.make_graph(nodes, "faulty", ends[:1], ends[1:], constants))
