@@ -179,14 +179,25 @@ analytics_args = c.AnalyticsArgs(
 )
 analytics = c.Analytics("analytics", analytics_args, opts)
 
+site_watch = c.Site(
+    names=names,
+    stage=c.STAGE,
+    architecture=env.functions.architecture,
+    cluster_name=names.prefix if cluster else None,
+)
+watches = [
+    c.ModelWatch(model=model, jobs=model in models.jobs, **watched(entry, canary=bool(canary)))
+    for model, entry in env.models.items()
+]
 delivered = {
     model: c.DeliveredModel(
         backend=entry.backend,
         endpoint=models.endpoints.get(model),
         canary_s=entry.canary_s if entry.backend == "lambda" else None,
+        alarms=c.judging(site_watch, watch),
         **entry.slo.model_dump(),
     )
-    for model, entry in env.models.items()
+    for watch, (model, entry) in zip(watches, env.models.items(), strict=True)
 }
 delivery_args = c.DeliveryArgs(
     defaults=functions,
@@ -246,16 +257,6 @@ if env.domain:
     )
     url = c.CustomDomain("domain", domain_args, opts).url
 
-site_watch = c.Site(
-    names=names,
-    stage=c.STAGE,
-    architecture=env.functions.architecture,
-    cluster_name=names.prefix if cluster else None,
-)
-watches = [
-    c.ModelWatch(model=model, jobs=model in models.jobs, **watched(entry, canary=bool(canary)))
-    for model, entry in env.models.items()
-]
 observability_args = c.ObservabilityArgs(
     site=site_watch,
     tags=tags,

@@ -1,6 +1,7 @@
 """Reusable component resources of the platform; `__main__.py` composes them."""
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
+from components.alarms import judging
 from components.alert_topic import AlertTopic, AlertTopicArgs, Subscription
 from components.analytics import Analytics, AnalyticsArgs
 from components.api_routes import STAGE
@@ -117,5 +118,6 @@ __all__ = [
     "WebAclArgs",
     "WorkingHours",
     "governed",
+    "judging",
     "provisioned_concurrency",
 ]

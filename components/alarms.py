@@ -147,6 +147,18 @@ def model_alarms(site: Site, watch: ModelWatch) -> Iterator[Alarm]:
         )
 
 
+def judging(site: Site, watch: ModelWatch) -> list[str]:
+    """Names of the alarms on what a bad version of the model does; canaries are judged by them.
+
+    Objectives count as their composite alarm, and what clients or operators cause (drift, idle GPUs, waiting
+    jobs) does not count.
+    """
+    roles = [f"{watch.model}-{kind}" for kind in ("throttles", "gpu-memory", "dead-letters", "canary")]
+    causes = [alarm.role for alarm in model_alarms(site, watch) if alarm.role in roles]
+    objectives = [f"{watch.model}-objectives"] if watch.synchronous else []
+    return [f"{site.names.prefix}-{role}" for role in (*objectives, *causes)]
+
+
 def objective_rule(prefix: str, model: str) -> str:
     """Rule of a model's composite alarm: it burns its error budget, fast or slowly, or it is too slow.
 

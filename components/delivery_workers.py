@@ -6,13 +6,14 @@ import pulumi
 
 from components import iam
 from components.function import FunctionDefaults
-from components.names import Names
 
 
-def watch_statements(names: Names) -> list[iam.Statement]:
+def watch_statements() -> list[iam.Statement]:
     """To judge a canary by alarms and metrics."""
     return [
-        iam.allow("Alarms", ["cloudwatch:DescribeAlarms"], [names.arn("cloudwatch", "alarm:*")]),
+        # Composite alarms are described to those only who may describe all:
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+        iam.allow("Alarms", ["cloudwatch:DescribeAlarms"], ["*"]),
         # Metrics have no resources to name.
         iam.allow("Metrics", ["cloudwatch:GetMetricData"], ["*"]),
     ]
@@ -52,7 +53,7 @@ def lambda_statements(
                 [data_key_arn],
                 condition={"StringEquals": {"kms:ViaService": f"lambda.{names.region}.amazonaws.com"}},
             ),
-            *watch_statements(names),
+            *watch_statements(),
         ]
 
     return pulumi.Output.from_input(defaults.data_key_arn).apply(known)

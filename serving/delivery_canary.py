@@ -21,23 +21,40 @@ def started() -> float:
 
 def watch(cloudwatch: Any, delivery: Mapping[str, Any]) -> bool:
     """Whether the canary has passed its time. Raises DeliveryRefused when something speaks against it."""
-    if firing := _firing(cloudwatch, delivery["alarms"]):
+    if firing := _rung(cloudwatch, delivery["alarms"], delivery["canary_since"]):
         raise DeliveryRefused(f"canary: in alarm: {', '.join(firing)}")
     _judge(_measured(cloudwatch, delivery), delivery)
     return bool(time.time() - delivery["canary_since"] >= delivery["canary_s"])
 
 
-def _firing(cloudwatch: Any, alarms: list[str]) -> list[str]:
+def _rung(cloudwatch: Any, alarms: list[str], since: float) -> list[str]:
+    """Alarms that are in ALARM and were not when the canary began: what rang before is not its doing.
+
+    Args:
+        since: when it began, seconds of the epoch.
+    """
     if not alarms:
         return []
-    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=alarms, StateValue="ALARM")
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(
+        AlarmNames=alarms, AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM"
+    )
     return sorted(
         alarm["AlarmName"]
         for page in pages
         for kind in ("MetricAlarms", "CompositeAlarms")
         for alarm in page.get(kind, ())
-        if alarm["StateValue"] == "ALARM"
+        # Their times may be whole seconds.
+        if alarm["StateValue"] == "ALARM" and _changed(alarm).timestamp() >= int(since)
     )
+
+
+def _changed(alarm: Mapping[str, Any]) -> datetime:
+    """When its state became what it is; the time of a mere update moves without that.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_CompositeAlarm.html
+    """
+    found: datetime = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
+    return found
 
 
 def _judge(measured: Mapping[str, float], delivery: Mapping[str, Any]) -> None:

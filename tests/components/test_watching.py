@@ -1,6 +1,7 @@
 """What is watched of each kind of model, and what a schedule, a boundary and a trust really say."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -21,6 +22,8 @@ from tests.components.platform_args import ACCOUNT, NAMES
 from tests.components.recorded import Recorded
 
 SITE = Site(names=NAMES, stage="live", cluster_name="cluster")
+PRICED = replace(SITE, names=replace(NAMES, region="us-east-1"))
+"""Where the table has prices."""
 BERLIN = ZoneInfo("Europe/Berlin")
 HOURS = WorkingHours(timezone="Europe/Berlin", wake="07:00", park="20:00")
 
@@ -63,6 +66,73 @@ def test_objectives_set_the_thresholds() -> None:
     assert (found["m-p99"].threshold, found["m-p99"].stat) == (300, "p99")
     loose = ModelWatch(model="m", backend="lambda", availability=90)
     assert all(a.threshold <= 0.99 for a in model_alarms(SITE, loose) if a.metric.name == "5XXError")
+
+
+@pytest.mark.parametrize(
+    ("watch", "used", "requests", "period_s", "usd"),
+    [
+        # 200 ms of 1 GiB each: 0.2 GB-s at $0.0000133334, and $3.70 a million for gateway and Lambda.
+        pytest.param(
+            ModelWatch(model="m", backend="lambda", memory_mb=1024),
+            100 * 200,
+            100,
+            60,
+            1000 * (0.2 * 0.0000133334 + 3.70e-6),
+            id="lambda",
+        ),
+        # Two environments of 1 GiB kept for a minute at $0.0000033333 a GB-s, whoever asks.
+        pytest.param(
+            ModelWatch(model="m", backend="lambda", memory_mb=1024, warm=2),
+            100 * 200,
+            100,
+            60,
+            1000 * (0.2 * 0.0000133334 + 2 * 60 * 0.0000033333 / 100 + 3.70e-6),
+            id="lambda kept warm",
+        ),
+        # Two replicas, a quarter of a g6.12xlarge at $4.6016 an hour each.
+        pytest.param(
+            ModelWatch(model="m", backend="eks", instance="g6.12xlarge", gpu=True, replicas_per_machine=4),
+            2,
+            100,
+            300,
+            1000 * (2 / 4 * 4.6016 / 12 / 100 + 3.50e-6),
+            id="eks",
+        ),
+        # Three instances at $0.23 an hour, which report 15 times in five minutes.
+        pytest.param(
+            ModelWatch(model="m", backend="sagemaker", mode="real-time", instance="ml.m5.xlarge"),
+            15,
+            100,
+            300,
+            1000 * (3 * 0.23 / 12 / 100 + 3.50e-6),
+            id="sagemaker",
+        ),
+    ],
+)
+def test_a_dashboard_shows_what_1000_requests_cost(
+    watch: ModelWatch, used: float, requests: float, period_s: int, usd: float
+) -> None:
+    widgets = json.loads(model_dashboard(PRICED, watch))["widgets"]
+    [rows] = [w["properties"]["metrics"] for w in widgets if "Cost of 1,000" in w["properties"]["title"]]
+    expression = (
+        rows[0][0]["expression"].replace("PERIOD(requests)", "PERIOD").replace("PERIOD(used)", "PERIOD")
+    )
+    names = {"used": used, "requests": requests, "PERIOD": period_s}
+    assert eval(expression, {"__builtins__": {}}, names) == pytest.approx(usd, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("site", "watch"),
+    [
+        (SITE, ModelWatch(model="m", backend="lambda", memory_mb=1024)),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="real-time", instance="ml.g6.xlarge")),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="serverless", memory_mb=1024)),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="async", instance="ml.m5.xlarge")),
+    ],
+    ids=["no table for the region", "no figure in the table", "no machine", "no requests"],
+)
+def test_a_cost_that_is_not_known_is_not_shown(site: Site, watch: ModelWatch) -> None:
+    assert "Cost of" not in model_dashboard(site, watch)
 
 
 def test_an_endpoint_is_watched_by_the_name_that_it_has(deployment_of: Deployed) -> None:
