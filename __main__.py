@@ -282,16 +282,29 @@ if env.watch.canary_minutes:
 
 if env.costs:
     hours = c.WorkingHours(**env.costs.parking.model_dump()) if env.costs.parking else None
+    capacities = [capacity for watch in watches for capacity in c.parked(site_watch, watch)] if hours else []
+    on_cluster = [watch.model for watch in watches if watch.backend == "eks"]
+    if cluster and hours and on_cluster:
+        parking_args = c.ModelParkingArgs(
+            defaults=functions, package=packages.parking, network=network, cluster=cluster, models=on_cluster
+        )
+        c.ModelParking("parking", parking_args, cluster.inside(opts))
+    if cluster and hours and cluster.baseline_name and (nodes := env.cluster.baseline):
+        baseline = c.node_group(
+            names,
+            cluster.cluster_name,
+            cluster.baseline_name,
+            role="gpu-baseline",
+            nodes=nodes.nodes,
+            most=nodes.nodes + 1,
+        )
+        capacities.append(baseline)
     costs_args = c.CostGuardArgs(
         **site,
         stopped_role_arns=deliverers if env.costs.stop_at_budget else (),
         topic_arn=alerts.arn,
         hours=hours,
-        capacities=[
-            c.provisioned_concurrency(names, watch.function_name(site_watch), c.LIVE, watch.warm)
-            for watch in watches
-            if watch.warm
-        ],
+        capacities=capacities,
         **env.costs.model_dump(include={"monthly_usd", "anomaly_usd", "activate_tags"}),
     )
     c.CostGuard("costs", costs_args, opts)

@@ -18,19 +18,20 @@ from components.delivery import DeliveredModel, Delivery, DeliveryArgs
 from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, governed
 from components.drift import DriftMonitor, DriftMonitorArgs, DriftSchedule
 from components.event_alerts import EventAlerts, EventAlertsArgs
-from components.function import LIVE, FunctionDefaults
+from components.function import FunctionDefaults
 from components.gateway import Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
 from components.jobs import JobLimits, JobModel, Jobs, JobsArgs, PartSize
 from components.jobs_queue import JobsQueue, JobsQueueArgs
 from components.keys import Keys, KeysArgs
+from components.model_parking import ModelParking, ModelParkingArgs
 from components.models import Models, ModelsArgs
 from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.packages import Packages, PackagesArgs
-from components.parking import WorkingHours, provisioned_concurrency
+from components.parking import WorkingHours, node_group, parked
 from components.router import Router, RouterArgs
 from components.runner import Runner, RunnerArgs
 from components.storage import Storage, StorageArgs
@@ -41,7 +42,6 @@ from components.web_acl import WebAcl, WebAclArgs
 
 __all__ = [
     "CANARY",
-    "LIVE",
     "STAGE",
     "AccountBaseline",
     "AccountBaselineArgs",
@@ -90,6 +90,8 @@ __all__ = [
     "JobsQueueArgs",
     "Keys",
     "KeysArgs",
+    "ModelParking",
+    "ModelParkingArgs",
     "ModelWatch",
     "Models",
     "ModelsArgs",
@@ -119,5 +121,6 @@ __all__ = [
     "WorkingHours",
     "governed",
     "judging",
-    "provisioned_concurrency",
+    "node_group",
+    "parked",
 ]

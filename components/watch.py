@@ -56,6 +56,10 @@ class ModelWatch:
     """Environments of its function that are kept warm."""
     replicas_per_machine: int = 1
     """How many of its replicas one machine of its instance type takes."""
+    least: int = 0
+    """Fewest instances or replicas that it is scaled to; 0 where nothing is scaled."""
+    most: int = 0
+    """Most of them."""
     jobs: bool = False
     """Whether it has a jobs queue with dead letters."""
     drift: float | None = None

@@ -138,6 +138,8 @@ def watched(entry: Any, *, canary: bool) -> dict[str, Any]:
         "availability": slo["availability"],
         "memory_mb": facts.get("memory_mb") or 0,
         "warm": facts.get("provisioned_concurrency") or 0,
+        "least": scale["min"] if scale else 0,
+        "most": scale["max"] if scale else 0,
         "concurrency": facts.get("reserved_concurrency") or facts.get("max_concurrency") or 0,
     }
 

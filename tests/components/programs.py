@@ -28,6 +28,7 @@ PACKAGES = (
     "jobs.zip",
     "jobs-files.zip",
     "delivery.zip",
+    "parking.zip",
     "model-server-image.zip",
 )
 
