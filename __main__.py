@@ -286,7 +286,7 @@ if env.costs:
     on_cluster = [watch.model for watch in watches if watch.backend == "eks"]
     if cluster and hours and on_cluster:
         parking_args = c.ModelParkingArgs(
-            defaults=functions, package=packages.parking, network=network, cluster=cluster, models=on_cluster
+            defaults=functions, package=packages.canary, network=network, cluster=cluster, models=on_cluster
         )
         c.ModelParking("parking", parking_args, cluster.inside(opts))
     if cluster and hours and cluster.baseline_name and (nodes := env.cluster.baseline):

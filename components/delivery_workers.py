@@ -6,14 +6,13 @@ import pulumi
 
 from components import iam
 from components.function import FunctionDefaults
+from components.names import Names
 
 
-def watch_statements() -> list[iam.Statement]:
+def watch_statements(names: Names) -> list[iam.Statement]:
     """To judge a canary by alarms and metrics."""
     return [
-        # Composite alarms are described to those only who may describe all:
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-        iam.allow("Alarms", ["cloudwatch:DescribeAlarms"], ["*"]),
+        iam.allow("Alarms", ["cloudwatch:DescribeAlarms"], [names.arn("cloudwatch", "alarm:*")]),
         # Metrics have no resources to name.
         iam.allow("Metrics", ["cloudwatch:GetMetricData"], ["*"]),
     ]
@@ -53,7 +52,7 @@ def lambda_statements(
                 [data_key_arn],
                 condition={"StringEquals": {"kms:ViaService": f"lambda.{names.region}.amazonaws.com"}},
             ),
-            *watch_statements(),
+            *watch_statements(names),
         ]
 
     return pulumi.Output.from_input(defaults.data_key_arn).apply(known)

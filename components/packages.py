@@ -55,7 +55,6 @@ class Packages(pulumi.ComponentResource):
     model_server_image: Package | None
     """Build context of the model server's image, where one is built."""
     delivery: Package
-    parking: Package
 
     def __init__(self, name: str, args: PackagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:packages:Packages", name, None, opts)
@@ -87,5 +86,4 @@ class Packages(pulumi.ComponentResource):
         self.jobs_files = upload("jobs-files")
         self.model_server_image = upload("model-server-image") if args.with_image else None
         self.delivery = upload("delivery")
-        self.parking = upload("parking")
         self.register_outputs({})

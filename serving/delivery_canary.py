@@ -28,21 +28,18 @@ def watch(cloudwatch: Any, delivery: Mapping[str, Any]) -> bool:
 
 
 def _rung(cloudwatch: Any, alarms: list[str], since: float) -> list[str]:
-    """Alarms that are in ALARM and were not when the canary began: what rang before is not its doing.
+    """Metric alarms that are in ALARM and were not when the canary began: what rang before is not its doing.
 
     Args:
         since: when it began, seconds of the epoch.
     """
     if not alarms:
         return []
-    pages = cloudwatch.get_paginator("describe_alarms").paginate(
-        AlarmNames=alarms, AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM"
-    )
+    pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=alarms, StateValue="ALARM")
     return sorted(
         alarm["AlarmName"]
         for page in pages
-        for kind in ("MetricAlarms", "CompositeAlarms")
-        for alarm in page.get(kind, ())
+        for alarm in page["MetricAlarms"]
         # Their times may be whole seconds.
         if alarm["StateValue"] == "ALARM" and _changed(alarm).timestamp() >= int(since)
     )
@@ -51,7 +48,7 @@ def _rung(cloudwatch: Any, alarms: list[str], since: float) -> list[str]:
 def _changed(alarm: Mapping[str, Any]) -> datetime:
     """When its state became what it is; the time of a mere update moves without that.
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_CompositeAlarm.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html
     """
     found: datetime = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
     return found

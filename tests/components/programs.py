@@ -28,7 +28,6 @@ PACKAGES = (
     "jobs.zip",
     "jobs-files.zip",
     "delivery.zip",
-    "parking.zip",
     "model-server-image.zip",
 )
 

@@ -127,7 +127,7 @@ def test_the_stop_is_put_on_the_role_that_deploys_and_on_no_other(deployment_of:
     made = deployment_of("dev")
     definition: Any = made.one(ACTION).inputs["definition"]["iamActionDefinition"]
     [role] = definition["roles"]
-    print(role)
+    assert role == "inference-platform-dev-deploy"
     [stop] = json.loads(made.named("costs-stop-role-policy").inputs["policy"])["Statement"]
     assert [arn.rpartition("/")[2] for arn in stop["Resource"]] == [role]
     assert stop["Condition"] == {"ArnEquals": {"iam:PolicyARN": definition["policyArn"]}}
