@@ -64,7 +64,7 @@ format: setup ## Format the code
 
 lock: setup ## Resolve the dependencies anew: of this checkout, of the functions and of the container
 	@$(VENV)/uv $(COMPILE) --universal --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
-	@for name in authorizer model-server image jobs jobs-files canary; do \
+	@for name in authorizer model-server image jobs jobs-files canary delivery; do \
 		$(VENV)/uv $(COMPILE) --universal --python-version 3.11 --excludes serving/requirements-excluded.txt \
 			-c requirements.lock serving/requirements-$$name.in -o serving/requirements-$$name.lock || exit 1; done
 	@$(VENV)/uv $(COMPILE) --python-platform x86_64-manylinux_2_34 --python-version 3.13 \

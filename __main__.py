@@ -193,6 +193,16 @@ analytics_args = c.AnalyticsArgs(
 )
 analytics = c.Analytics("analytics", analytics_args, opts)
 
+site_watch = c.Site(
+    names=names,
+    stage=c.STAGE,
+    architecture=env.functions.architecture,
+    cluster_name=names.prefix if cluster else None,
+)
+watches = [
+    c.ModelWatch(model=model, jobs=model in models.jobs, **watched(entry, canary=bool(canary)))
+    for model, entry in env.models.items()
+]
 delivered = {
     model: c.DeliveredModel(
         backend=entry.backend,
@@ -200,9 +210,10 @@ delivered = {
         unmoved=unmoved(entry, embedded=env.embedded_aws),
         queue=models.jobs[model] if entry.backend == "eks" else None,
         canary_s=entry.canary_s if entry.backend == "lambda" else None,
+        alarms=c.judging(site_watch, watch),
         **entry.slo.model_dump(),
     )
-    for model, entry in env.models.items()
+    for watch, (model, entry) in zip(watches, env.models.items(), strict=True)
 }
 delivery_args = c.DeliveryArgs(
     defaults=functions,
@@ -279,16 +290,6 @@ if env.domain:
     )
     url = c.CustomDomain("domain", domain_args, opts).url
 
-site_watch = c.Site(
-    names=names,
-    stage=c.STAGE,
-    architecture=env.functions.architecture,
-    cluster_name=names.prefix if cluster else None,
-)
-watches = [
-    c.ModelWatch(model=model, jobs=model in models.jobs, **watched(entry, canary=bool(canary)))
-    for model, entry in env.models.items()
-]
 observability_args = c.ObservabilityArgs(
     site=site_watch,
     tags=tags,
@@ -314,16 +315,29 @@ if env.watch.canary_minutes:
 
 if env.costs:
     hours = c.WorkingHours(**env.costs.parking.model_dump()) if env.costs.parking else None
+    capacities = [capacity for watch in watches for capacity in c.parked(site_watch, watch)] if hours else []
+    on_cluster = [watch.model for watch in watches if watch.backend == "eks"]
+    if cluster and hours and on_cluster:
+        parking_args = c.ModelParkingArgs(
+            defaults=functions, package=packages.canary, network=network, cluster=cluster, models=on_cluster
+        )
+        c.ModelParking("parking", parking_args, cluster.inside(opts))
+    if cluster and hours and cluster.baseline_name and (nodes := env.cluster.baseline):
+        baseline = c.node_group(
+            names,
+            cluster.cluster_name,
+            cluster.baseline_name,
+            role="gpu-baseline",
+            nodes=nodes.nodes,
+            most=nodes.nodes + 1,
+        )
+        capacities.append(baseline)
     costs_args = c.CostGuardArgs(
         **site,
         stopped_role_arns=deliverers if env.costs.stop_at_budget else (),
         topic_arn=alerts.arn,
         hours=hours,
-        capacities=[
-            c.provisioned_concurrency(names, watch.function_name(site_watch), c.LIVE, watch.warm)
-            for watch in watches
-            if watch.warm
-        ],
+        capacities=capacities,
         **env.costs.model_dump(include={"monthly_usd", "anomaly_usd", "activate_tags"}),
     )
     c.CostGuard("costs", costs_args, opts)

@@ -1,6 +1,7 @@
 """Reusable component resources of the platform; `__main__.py` composes them."""
 
 from components.account_baseline import AccountBaseline, AccountBaselineArgs
+from components.alarms import judging
 from components.alert_topic import AlertTopic, AlertTopicArgs, Subscription
 from components.analytics import Analytics, AnalyticsArgs
 from components.api_routes import STAGE
@@ -20,7 +21,7 @@ from components.delivery_access import DeliveryAccess, DeliveryAccessArgs, gover
 from components.delivery_models import DeliveredModel
 from components.drift import DriftMonitor, DriftMonitorArgs, DriftSchedule
 from components.event_alerts import EventAlerts, EventAlertsArgs
-from components.function import LIVE, FunctionDefaults
+from components.function import FunctionDefaults
 from components.gateway import Gateway, GatewayArgs, UsageLimits
 from components.identity import Identity, IdentityArgs
 from components.images import Images, ImagesArgs
@@ -28,12 +29,13 @@ from components.jobs import Jobs, JobsArgs
 from components.jobs_queue import JobsQueue, JobsQueueArgs
 from components.jobs_settings import JobLimits, JobModel, PartSize
 from components.keys import Keys, KeysArgs
+from components.model_parking import ModelParking, ModelParkingArgs
 from components.models import Models, ModelsArgs
 from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.packages import Packages, PackagesArgs
-from components.parking import WorkingHours, provisioned_concurrency
+from components.parking import WorkingHours, node_group, parked
 from components.router import Router, RouterArgs
 from components.runner import Runner, RunnerArgs
 from components.storage import Storage, StorageArgs
@@ -44,7 +46,6 @@ from components.web_acl import WebAcl, WebAclArgs
 
 __all__ = [
     "CANARY",
-    "LIVE",
     "STAGE",
     "AccountBaseline",
     "AccountBaselineArgs",
@@ -97,6 +98,8 @@ __all__ = [
     "JobsQueueArgs",
     "Keys",
     "KeysArgs",
+    "ModelParking",
+    "ModelParkingArgs",
     "ModelWatch",
     "Models",
     "ModelsArgs",
@@ -125,5 +128,7 @@ __all__ = [
     "WebAclArgs",
     "WorkingHours",
     "governed",
-    "provisioned_concurrency",
+    "judging",
+    "node_group",
+    "parked",
 ]

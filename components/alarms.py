@@ -22,6 +22,9 @@ _BURN_WINDOWS = {
 }
 """Role -> (burn rate, window in seconds)."""
 
+_OF_A_VERSION = ("burn-fast-short", "p99", "throttles", "gpu-memory", "dead-letters", "canary")
+"""Alarms on what a bad version of a model does."""
+
 # Percent of the time that a GPU computes below which it is idle, and above which its memory is nearly full.
 _GPU_IDLE, _GPU_MEMORY = 5, 95
 
@@ -145,6 +148,16 @@ def model_alarms(site: Site, watch: ModelWatch) -> Iterator[Alarm]:
             breaching=2,
             missing="breaching",  # a canary that does not sing is no good news
         )
+
+
+def judging(site: Site, watch: ModelWatch) -> list[str]:
+    """Names of the alarms on what a bad version of the model does; canaries are judged by them.
+
+    Of the burn rates it is the one over the shortest window: a canary does not last an hour. What clients or
+    operators cause (drift, idle GPUs, waiting jobs) does not count.
+    """
+    roles = {f"{watch.model}-{kind}" for kind in _OF_A_VERSION}
+    return [f"{site.names.prefix}-{alarm.role}" for alarm in model_alarms(site, watch) if alarm.role in roles]
 
 
 def objective_rule(prefix: str, model: str) -> str:

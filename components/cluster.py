@@ -66,6 +66,12 @@ class Cluster(pulumi.ComponentResource):
     """
 
     cluster_name: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+    """How the API server is reached, as JSON; no credentials."""
+    security_group_id: pulumi.Output[str]
+    """Group of the control plane and of all nodes."""
+    baseline_name: pulumi.Output[str] | None
+    """Node group of the GPU nodes that always run; None where there are none."""
     namespace: pulumi.Output[str]
     target_group_arn: pulumi.Output[str]
     """Target group whose targets are the router's pods."""
@@ -81,6 +87,8 @@ class Cluster(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         cluster = self._control_plane()
         self.cluster_name, self._kubernetes = cluster.cluster_name, cluster.kubernetes
+        self.kubeconfig, self.security_group_id = cluster.kubeconfig, cluster.security_group_id
+        self.baseline_name = cluster.baseline_name
         entry = ClusterEntry(
             f"{name}-entry",
             ClusterEntryArgs(

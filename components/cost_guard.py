@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.idle_parking import IdleParking, IdleParkingArgs
 from components.names import Names
 from components.parking import Capacity, WorkingHours, statements
 from components.tags import Tags
@@ -52,7 +53,7 @@ class CostGuardArgs:
     hours: WorkingHours | None = None
     """When capacity is up; None means always."""
     capacities: Sequence[Capacity] = field(default_factory=tuple)
-    """What is parked outside these hours."""
+    """What is parked outside these hours, and within them where it tells that it is idle."""
     activate_tags: bool = False
     """Whether the cost tags are made known to billing, which only a payer account can."""
 
@@ -207,6 +208,12 @@ class CostGuard(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._child,
         )
+        if any(capacity.idle for capacity in args.capacities):
+            IdleParking(
+                f"{self._name}-idle",
+                IdleParkingArgs(names=args.names, tags=args.tags, capacities=args.capacities),
+                opts=self._child,
+            )
         for capacity in args.capacities:
             for verb, at, call in (("park", hours.park, capacity.park), ("wake", hours.wake, capacity.wake)):
                 aws.scheduler.Schedule(

@@ -9,7 +9,7 @@ from typing import Any
 
 from components import metric
 from components.metric import Metric
-from components.network_policies import NAMESPACE
+from components.request_cost import cost_rows, pods
 from components.sagemaker_hosting import VARIANT
 from components.watch import ModelWatch, Site
 
@@ -106,7 +106,7 @@ def _model_widgets(site: Site, watch: ModelWatch) -> Iterator[Json]:
                 ),
             ],
         )
-    if cost := _cost(site, watch):
+    if cost := cost_rows(site, watch):
         yield _graph(site, "Cost of 1,000 requests, USD", cost)
     if watch.drift is not None:
         yield _graph(
@@ -151,39 +151,8 @@ def _backend_widgets(site: Site, watch: ModelWatch) -> Iterator[Json]:
             )
         case "eks":
             if site.cluster_name:
-                pods = _pods(site.cluster_name, watch.model)
-                yield _graph(site, "Replicas", [pods.row("pods", "Maximum", "running")])
-
-
-def _pods(cluster_name: str, model: str) -> Metric:
-    dimensions = {"ClusterName": cluster_name, "Namespace": NAMESPACE, "Service": f"model-{model}"}
-    return Metric(namespace="ContainerInsights", name="service_number_of_running_pods", dimensions=dimensions)
-
-
-def _cost(site: Site, watch: ModelWatch) -> list[list[Any]]:
-    """Rows that make the cost of 1,000 requests from what was used; none where a price is not known."""
-    per_request = watch.cost_of_request
-    if watch.backend == "lambda":
-        name = watch.function_name(site)
-        used = metric.function(name, "Duration").row("used", "Sum", visible=False)
-        requests = metric.function(name, "Invocations").row("requests", "Sum", visible=False)
-        expression = f"1000*({watch.cost_of_busy_ms(site):.4g}*used/requests+{per_request:.4g})"
-    elif watch.usd_per_hour is None or not watch.synchronous:
-        return []
-    else:
-        requests = watch.infer(site, "Count").row("requests", "Sum", visible=False)
-        if watch.backend == "eks" and site.cluster_name:
-            used = _pods(site.cluster_name, watch.model).row("used", "Average", visible=False)
-        elif watch.backend == "sagemaker" and watch.instance:
-            # Each instance reports once a minute: the number of samples in a minute is that of instances.
-            cpu = metric.endpoint_instances(watch.endpoint_name(site), VARIANT, "CPUUtilization")
-            used = cpu.row("used", "SampleCount", visible=False)
-        else:
-            return []
-        hourly = f"{watch.usd_per_hour:.4g}*PERIOD(requests)/3600"
-        replicas = "used" if watch.backend == "eks" else "used*60/PERIOD(used)"
-        expression = f"1000*({replicas}*{hourly}/requests+{per_request:.4g})"
-    return [[{"id": "cost", "expression": expression, "label": "USD"}], used, requests]
+                running = pods(site, watch).row("pods", "Maximum", "running")
+                yield _graph(site, "Replicas", [running])
 
 
 def _graph(

@@ -29,7 +29,7 @@ class DeliveredModel:
     availability: float
     """Percent of requests that are to be answered without a 5xx."""
     alarms: Sequence[str] = ()
-    """Names of alarms that refuse a canary while they fire."""
+    """Names of metric alarms that refuse a canary when they ring after it began."""
     canary_s: int | None = None
     """How long its canaries are watched; None means as all models'."""
 

@@ -33,6 +33,15 @@ class FunctionDefaults:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FunctionNetwork:
+    """Where a function stands that calls private endpoints."""
+
+    subnet_ids: Sequence[pulumi.Input[str]]
+    """One subnet per zone, two at least."""
+    security_group_id: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class FunctionArgs:
     """Arguments of `Function`."""
 
@@ -56,6 +65,8 @@ class FunctionArgs:
     reserved_concurrency: int = 10
     provisioned_concurrency: int = 0
     snap_start: bool = False
+    network: FunctionNetwork | None = None
+    """None is outside of the VPC, which costs less and reaches public endpoints only."""
     delivered: bool = False
     """Whether deliveries, not Pulumi, move the alias and MODEL_VERSION after the first deployment."""
 
@@ -89,12 +100,14 @@ class Function(pulumi.ComponentResource):
             # X-Ray has no resources to name.
             iam.allow("Traces", ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
         ]
+        inside = _network_statements(names) if args.network else []
         role = iam.role(
             name,
             trust_policy=iam.trust("lambda.amazonaws.com", names.account_id),
             statements=pulumi.Output.all(args.statements, defaults.data_key_arn).apply(
                 lambda known: [
                     *(own if defaults.tracing else own[:1]),
+                    *inside,
                     iam.allow("Decrypt", ["kms:Decrypt"], [known[1]]),
                     *known[0],
                 ]
@@ -123,6 +136,12 @@ class Function(pulumi.ComponentResource):
             kms_key_arn=defaults.data_key_arn,
             logging_config={"log_format": "JSON", "log_group": log_group.name},
             tracing_config={"mode": "Active" if defaults.tracing else "PassThrough"},
+            vpc_config={
+                "subnet_ids": args.network.subnet_ids,
+                "security_group_ids": [args.network.security_group_id],
+            }
+            if args.network
+            else None,
             snap_start={"apply_on": "PublishedVersions"} if args.snap_start else None,
             publish=True,
             tags=tags,
@@ -152,3 +171,24 @@ class Function(pulumi.ComponentResource):
         self.function_name = function.name
         self.alias_arn, self.invoke_arn = alias.arn, alias.invoke_arn
         self.register_outputs({"function_name": self.function_name, "alias_arn": self.alias_arn})
+
+
+def _network_statements(names: Names) -> list[iam.Statement]:
+    """What Lambda needs to put network interfaces into the subnets.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+    """
+    return [
+        iam.allow(
+            "Interfaces",
+            [
+                "ec2:AssignPrivateIpAddresses",
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:UnassignPrivateIpAddresses",
+            ],
+            [names.arn("ec2", f"{kind}/*") for kind in ("network-interface", "security-group", "subnet")],
+        ),
+        # Descriptions cannot be limited to resources.
+        iam.allow("FindInterfaces", ["ec2:DescribeNetworkInterfaces"], ["*"]),
+    ]

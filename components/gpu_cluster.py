@@ -81,6 +81,10 @@ class GpuCluster(pulumi.ComponentResource):
     security_group_id: pulumi.Output[str]
     """Group of the control plane and of all nodes."""
     kubernetes: kubernetes.Provider
+    kubeconfig: pulumi.Output[str]
+    """How the API server is reached, as JSON; no credentials."""
+    baseline_name: pulumi.Output[str] | None
+    """Node group of the GPU nodes that always run; None where there are none."""
 
     def __init__(self, name: str, args: GpuClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("inference-platform:gpu_cluster:GpuCluster", name, None, opts)
@@ -102,7 +106,8 @@ class GpuCluster(pulumi.ComponentResource):
                 opts=self._child,
             )
         # The name is fixed, but whoever needs it needs the cluster.
-        self.cluster_name = cluster.kubeconfig_json.apply(lambda _: args.names.prefix)
+        self.kubeconfig = cluster.kubeconfig_json
+        self.cluster_name = self.kubeconfig.apply(lambda _: args.names.prefix)
 
         addons = ClusterAddons(
             f"{name}-addons",
@@ -118,8 +123,9 @@ class GpuCluster(pulumi.ComponentResource):
             min_size=args.system_nodes,
             max_size=args.system_nodes + 1,
         )
+        self.baseline_name = None
         if args.baseline is not None:
-            self._nodes(
+            baseline = self._nodes(
                 "gpu-baseline",
                 addons,
                 description="GPU nodes that always run",
@@ -130,6 +136,8 @@ class GpuCluster(pulumi.ComponentResource):
                 gpu=True,
                 data_volume_gib=100,
             )
+            # `<cluster>:<node group>`
+            self.baseline_name = baseline.node_group.id.apply(lambda id_: id_.rpartition(":")[2])
         scheduled = addons.schedule([system.node_group])
         self.kubernetes = kubernetes.Provider(
             f"{name}-kubernetes",

@@ -11,11 +11,6 @@ from components.names import Names
 from components.network_policies import NAMESPACE
 from components.sagemaker_hosting import VARIANT, kind_of
 
-# us-east-1, on demand. https://aws.amazon.com/lambda/pricing/ and https://aws.amazon.com/api-gateway/pricing/
-_LAMBDA_USD_PER_GB_S = {"arm64": 0.0000133334, "x86_64": 0.0000166667}
-_LAMBDA_USD_PER_REQUEST = 0.20e-6
-_GATEWAY_USD_PER_REQUEST = 3.50e-6
-
 Backend = Literal["lambda", "eks", "sagemaker"]
 Mode = Literal["real-time", "async", "serverless"]
 
@@ -46,7 +41,7 @@ class ModelWatch:
     mode: Mode | None = None
     """How SageMaker hosts it; None on the other backends."""
     instance: str = ""
-    """Instance type that SageMaker hosts it on; empty where there is none."""
+    """Instance type that serves it, on SageMaker or in the cluster; empty where there is none."""
     gpu: bool = False
     """Whether it runs on GPUs."""
     p99_ms: int = 1000
@@ -59,8 +54,12 @@ class ModelWatch:
     """Requests that its function or serverless endpoint takes at once; 0 where nothing says so."""
     warm: int = 0
     """Environments of its function that are kept warm."""
-    usd_per_hour: float | None = None
-    """Price of one replica's machine; None where it is not known, and the cost is then not shown."""
+    replicas_per_machine: int = 1
+    """How many of its replicas one machine of its instance type takes."""
+    least: int = 0
+    """Fewest instances or replicas that it is scaled to; 0 where nothing is scaled."""
+    most: int = 0
+    """Most of them."""
     jobs: bool = False
     """Whether it has a jobs queue with dead letters."""
     drift: float | None = None
@@ -102,12 +101,3 @@ class ModelWatch:
         elif self.backend == "sagemaker":
             for role, name in (("utilisation", "GPUUtilization"), ("memory", "GPUMemoryUtilization")):
                 yield role, metric.endpoint_instances(self.endpoint_name(site), VARIANT, name)
-
-    def cost_of_busy_ms(self, site: Site) -> float:
-        """USD of a millisecond of its function."""
-        return self.memory_mb / 1024 * _LAMBDA_USD_PER_GB_S[site.architecture] / 1000
-
-    @property
-    def cost_of_request(self) -> float:
-        """USD that a request costs whatever it takes: the gateway, and Lambda's fee."""
-        return _GATEWAY_USD_PER_REQUEST + (_LAMBDA_USD_PER_REQUEST if self.backend == "lambda" else 0)

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from environments.instance_types import ACCELERATORS
+
 GitHubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws:iam::\d{12}:role/.+$")]
 ClockTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
@@ -128,15 +130,23 @@ def watched(entry: Any, *, canary: bool) -> dict[str, Any]:
         "backend": facts["backend"],
         "mode": facts.get("mode"),
         "canary": canary and facts["engine"] == "onnx" and facts.get("mode") != "async" and not asleep,
-        "instance": facts.get("instance") or "",
+        "instance": facts.get("instance") or facts.get("accelerator") or "",
+        "replicas_per_machine": _replicas_per_machine(entry),
         "gpu": facts["backend"] == "eks" or _has_gpu(facts.get("instance") or ""),
         "drift": entry.drift.threshold if entry.captured else None,
         "p99_ms": slo["p99_ms"],
         "availability": slo["availability"],
         "memory_mb": facts.get("memory_mb") or 0,
         "warm": facts.get("provisioned_concurrency") or 0,
+        "least": scale["min"] if scale else 0,
+        "most": scale["max"] if scale else 0,
         "concurrency": facts.get("reserved_concurrency") or facts.get("max_concurrency") or 0,
     }
+
+
+def _replicas_per_machine(entry: Any) -> int:
+    """A replica on EKS takes some of the GPUs of its node; anywhere else it is the machine."""
+    return ACCELERATORS[entry.accelerator].gpus // entry.gpus if entry.backend == "eks" else 1
 
 
 def _has_gpu(instance: str) -> bool:

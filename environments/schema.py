@@ -300,6 +300,11 @@ class Environment(Section):
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "
                 "only the embedded AWS needs it. Use authorizer."
             )
+        if self.costs and self.costs.parking and self.policy_profile == "prod":
+            raise ValueError(
+                "costs.parking: production is never parked; remove it, or judge the environment by the "
+                "policy_profile of one that may be"
+            )
         if not self.storage.require_tls and not self.embedded_aws:
             raise ValueError("storage.require_tls: false is for the embedded AWS only; remove it")
         if (self.functions.package == "local") != self.embedded_aws:

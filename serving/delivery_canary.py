@@ -24,23 +24,37 @@ def watch(cloudwatch: Any, delivery: Mapping[str, Any], measured: Mapping[str, f
 
     `measured`: `requests`, `faults` and `p99` of the canary; None asks CloudWatch for them.
     """
-    if firing := _firing(cloudwatch, delivery["alarms"]):
+    if firing := _rung(cloudwatch, delivery["alarms"], delivery["canary_since"]):
         raise DeliveryRefused(f"canary: in alarm: {', '.join(firing)}")
     _judge(_measured(cloudwatch, delivery) if measured is None else measured, delivery)
     return bool(time.time() - delivery["canary_since"] >= delivery["canary_s"])
 
 
-def _firing(cloudwatch: Any, alarms: list[str]) -> list[str]:
+def _rung(cloudwatch: Any, alarms: list[str], since: float) -> list[str]:
+    """Metric alarms that are in ALARM and were not when the canary began: what rang before is not its doing.
+
+    Args:
+        since: when it began, seconds of the epoch.
+    """
     if not alarms:
         return []
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmNames=alarms, StateValue="ALARM")
     return sorted(
         alarm["AlarmName"]
         for page in pages
-        for kind in ("MetricAlarms", "CompositeAlarms")
-        for alarm in page.get(kind, ())
-        if alarm["StateValue"] == "ALARM"
+        for alarm in page["MetricAlarms"]
+        # Their times may be whole seconds.
+        if alarm["StateValue"] == "ALARM" and _changed(alarm).timestamp() >= int(since)
     )
+
+
+def _changed(alarm: Mapping[str, Any]) -> datetime:
+    """When its state became what it is; the time of a mere update moves without that.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricAlarm.html
+    """
+    found: datetime = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
+    return found
 
 
 def _judge(measured: Mapping[str, float], delivery: Mapping[str, Any]) -> None:

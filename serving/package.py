@@ -33,7 +33,7 @@ FUNCTIONS = {
     "delivery": ("serving.delivery_app",),
     "jobs": ("serving.jobs_api_app", "serving.jobs_worker_app"),
     "jobs-files": ("serving.jobs_control_app",),
-    "canary": ("serving.canary",),
+    "canary": ("serving.canary", "serving.parking"),
 }
 # The container image, and the modules that it can be started with.
 IMAGE = "model-server-image"

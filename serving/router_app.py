@@ -63,7 +63,7 @@ def wake(sqs: Any, queue_url: str) -> None:
     job, or what another replica of the router has left."""
     found = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=list(_WAITING))["Attributes"]
     if not any(int(found[name]) for name in _WAITING):
-        sqs.send_message(QueueUrl=queue_url, MessageBody='{"wake":true}')
+        sqs.send_message(QueueUrl=queue_url, MessageBody=WAKE_MESSAGE)
 
 
 def main() -> None:

@@ -27,6 +27,11 @@ _EVERYTHING = {
         "registry_scanning": "ENHANCED",
     },
     "models": {"digits": {"provisioned_concurrency": 2}},
+    "policy_profile": "stage",
+    "cluster": {
+        "baseline": {"instance_type": "g6.xlarge"},
+        "access": {"deploy": {"principal_arn": "arn:aws:iam::333333333333:role/deploy", "level": "admin"}},
+    },
     "costs": {"monthly_usd": 100, "parking": {}, "activate_tags": True, "stop_at_budget": True},
     "audit": {"inspector": True},
     "delivery": {

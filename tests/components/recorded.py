@@ -1,6 +1,7 @@
 """Runs components, or the whole program, against mocks and records what they register."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,14 @@ import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
 STACK = "pulumi:pulumi:Stack"
+KUBECONFIG = json.dumps(
+    {
+        "clusters": [
+            {"cluster": {"server": "https://cluster", "certificate-authority-data": "Y2VydGlmaWNhdGU="}}
+        ]
+    }
+)
+"""What an imaginary cluster says of itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +78,7 @@ class Recorded(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = {key: rpc.unwrap_rpc_secret(value) for key, value in args.inputs.items()}
         if args.typ == "eks:index:Cluster":  # its children are the plug-in's affair
-            return args.name, {"kubeconfigJson": "{}", "clusterSecurityGroupId": "sg-nodes"}
+            return args.name, {"kubeconfigJson": KUBECONFIG, "clusterSecurityGroupId": "sg-nodes"}
         if not args.custom:
             return None, inputs
         return self.outputs(args.typ, args.name, inputs)

@@ -1,19 +1,17 @@
-"""What is watched of each kind of model, and what a schedule, a boundary and a trust really say."""
+"""What is watched of each kind of model, and what a boundary and a trust really say."""
 
 import json
-from datetime import datetime, timedelta
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from components import deploy_permissions as permissions
 from components.alarms import FAST, model_alarms
 from components.dashboards import model_dashboard
-from components.parking import WorkingHours, endpoint_instances, node_group, provisioned_concurrency
 from components.watch import ModelWatch, Site
-from environments.operations import Parking, watched
+from environments.operations import watched
 from environments.schema import Environment
 from serving.canary import difference
 from tests.components.conftest import Deployed
@@ -21,8 +19,8 @@ from tests.components.platform_args import ACCOUNT, NAMES
 from tests.components.recorded import Recorded
 
 SITE = Site(names=NAMES, stage="live", cluster_name="cluster")
-BERLIN = ZoneInfo("Europe/Berlin")
-HOURS = WorkingHours(timezone="Europe/Berlin", wake="07:00", park="20:00")
+PRICED = replace(SITE, names=replace(NAMES, region="us-east-1"))
+"""Where the table has prices."""
 
 
 def roles(watch: ModelWatch) -> set[str]:
@@ -65,6 +63,73 @@ def test_objectives_set_the_thresholds() -> None:
     assert all(a.threshold <= 0.99 for a in model_alarms(SITE, loose) if a.metric.name == "5XXError")
 
 
+@pytest.mark.parametrize(
+    ("watch", "used", "requests", "period_s", "usd"),
+    [
+        # 200 ms of 1 GiB each: 0.2 GB-s at $0.0000133334, and $3.70 a million for gateway and Lambda.
+        pytest.param(
+            ModelWatch(model="m", backend="lambda", memory_mb=1024),
+            100 * 200,
+            100,
+            60,
+            1000 * (0.2 * 0.0000133334 + 3.70e-6),
+            id="lambda",
+        ),
+        # Two environments of 1 GiB kept for a minute at $0.0000033333 a GB-s, whoever asks.
+        pytest.param(
+            ModelWatch(model="m", backend="lambda", memory_mb=1024, warm=2),
+            100 * 200,
+            100,
+            60,
+            1000 * (0.2 * 0.0000133334 + 2 * 60 * 0.0000033333 / 100 + 3.70e-6),
+            id="lambda kept warm",
+        ),
+        # Two replicas, a quarter of a g6.12xlarge at $4.6016 an hour each.
+        pytest.param(
+            ModelWatch(model="m", backend="eks", instance="g6.12xlarge", gpu=True, replicas_per_machine=4),
+            2,
+            100,
+            300,
+            1000 * (2 / 4 * 4.6016 / 12 / 100 + 3.50e-6),
+            id="eks",
+        ),
+        # Three instances at $0.23 an hour, which report 15 times in five minutes.
+        pytest.param(
+            ModelWatch(model="m", backend="sagemaker", mode="real-time", instance="ml.m5.xlarge"),
+            15,
+            100,
+            300,
+            1000 * (3 * 0.23 / 12 / 100 + 3.50e-6),
+            id="sagemaker",
+        ),
+    ],
+)
+def test_a_dashboard_shows_what_1000_requests_cost(
+    watch: ModelWatch, used: float, requests: float, period_s: int, usd: float
+) -> None:
+    widgets = json.loads(model_dashboard(PRICED, watch))["widgets"]
+    [rows] = [w["properties"]["metrics"] for w in widgets if "Cost of 1,000" in w["properties"]["title"]]
+    expression = (
+        rows[0][0]["expression"].replace("PERIOD(requests)", "PERIOD").replace("PERIOD(used)", "PERIOD")
+    )
+    names = {"used": used, "requests": requests, "PERIOD": period_s}
+    assert eval(expression, {"__builtins__": {}}, names) == pytest.approx(usd, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("site", "watch"),
+    [
+        (SITE, ModelWatch(model="m", backend="lambda", memory_mb=1024)),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="real-time", instance="ml.g6.xlarge")),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="serverless", memory_mb=1024)),
+        (PRICED, ModelWatch(model="m", backend="sagemaker", mode="async", instance="ml.m5.xlarge")),
+    ],
+    ids=["no table for the region", "no figure in the table", "no machine", "no requests"],
+)
+def test_a_cost_that_is_not_known_is_not_shown(site: Site, watch: ModelWatch) -> None:
+    assert "Cost of" not in model_dashboard(site, watch)
+
+
 def test_an_endpoint_is_watched_by_the_name_that_it_has(deployment_of: Deployed) -> None:
     from tests.components import sagemaker_programs
 
@@ -99,64 +164,6 @@ def test_facts_come_from_the_entry() -> None:
     model = LambdaModel(backend="lambda", version="v1", slo=Slo(p99_ms=250), provisioned_concurrency=2)
     facts = ModelWatch(model="m", **watched(model, canary=True))
     assert (facts.p99_ms, facts.warm, facts.concurrency, facts.gpu) == (250, 2, 10, False)
-
-
-def occurrences(expression: str, start: datetime, days: int) -> list[datetime]:
-    """When a `cron(minute hour ? * MON-FRI *)` fires in the time zone of `start`."""
-    minute, hour, _, _, week, _ = expression.removeprefix("cron(").removesuffix(")").split()
-    assert week == "MON-FRI"
-    found = []
-    for day in range(days):
-        at = (start + timedelta(days=day)).replace(hour=int(hour), minute=int(minute))
-        if at.weekday() < 5:
-            found.append(at)
-    return found
-
-
-@pytest.mark.parametrize(
-    "start", [datetime(2026, 3, 27, tzinfo=BERLIN), datetime(2026, 10, 23, tzinfo=BERLIN)]
-)
-def test_capacity_follows_the_clock_over_weekends_and_summer_time(start: datetime) -> None:
-    """Both weeks hold a change of the clocks: what is 07:00 here moves by an hour in UTC."""
-    wakes = occurrences(HOURS.expression(HOURS.wake), start, 10)
-    parks = occurrences(HOURS.expression(HOURS.park), start, 10)
-    assert len({at.astimezone(ZoneInfo("UTC")).hour for at in wakes}) == 2
-    up, moment = False, start
-    while moment < start + timedelta(days=10):
-        up = (up or moment in wakes) and moment not in parks
-        assert up == HOURS.awake(moment), moment
-        moment += timedelta(minutes=30)
-
-
-def test_hours_that_end_before_they_begin_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"wake 20:00 must be before park 07:00"):
-        Parking(wake="20:00", park="07:00")
-
-
-@pytest.mark.parametrize(
-    "capacity",
-    [
-        provisioned_concurrency(NAMES, "inference-platform-dev-model-digits", "live", 2),
-        endpoint_instances(NAMES, "inference-platform-dev-fraud", "main", least=1, most=4, floor=1),
-        node_group(NAMES, "cluster", "system", least=2, desired=2, most=4),
-    ],
-)
-def test_parking_calls_apis_that_are_there_and_allowed(capacity: object) -> None:
-    import boto3
-    from botocore import xform_name
-
-    from components.parking import Capacity
-
-    assert isinstance(capacity, Capacity)
-    names = {"applicationautoscaling": "application-autoscaling"}
-    for call in (capacity.park, capacity.wake):
-        service, operation = call.api.split(":")
-        client = boto3.client(names.get(service, service), region_name="us-east-1")
-        known = client.meta.method_to_api_mapping[xform_name(operation[0].upper() + operation[1:])]
-        shape = client.meta.service_model.operation_model(known).input_shape
-        assert set(shape.required_members) <= set(json.loads(call.input)) or service == "eks"
-        action = f"{names.get(service, service)}:{known}"
-        assert action in capacity.statement["Action"]
 
 
 def test_a_deploy_policy_fits_and_stays_on_the_platform() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -162,8 +162,9 @@ def test_a_path_that_leads_elsewhere_starts_nothing(platform: Platform) -> None:
     assert platform.live() == "v1"
 
 
-def test_a_canary_is_rolled_back_when_an_alarm_of_the_model_fires(platform: Platform) -> None:
-    platform.parameter("delivery", {**SETTINGS, "canary_s": 60})
+@pytest.fixture
+def ring(platform: Platform) -> Iterator[Callable[[], None]]:
+    """Makes an alarm of the model ring."""
     cloudwatch = platform.aws("cloudwatch")
     cloudwatch.put_metric_alarm(
         AlarmName="scale-alarm",
@@ -175,17 +176,36 @@ def test_a_canary_is_rolled_back_when_an_alarm_of_the_model_fires(platform: Plat
         Threshold=0,
         ComparisonOperator="GreaterThanThreshold",
     )
+
+    def now() -> None:
+        cloudwatch.put_metric_data(Namespace="Tests", MetricData=[{"MetricName": "Errors", "Value": 5}])
+        cloudwatch.set_alarm_state(AlarmName="scale-alarm", StateValue="ALARM", StateReason="errors")
+
+    yield now
+    cloudwatch.delete_alarms(AlarmNames=["scale-alarm"])
+
+
+def test_a_canary_is_rolled_back_when_an_alarm_of_the_model_rings(
+    platform: Platform, ring: Callable[[], None]
+) -> None:
+    platform.parameter("delivery", {**SETTINGS, "canary_s": 60})
     delivery = platform.start("v2")
     until(lambda: platform.target()[1] != {}, "the canary takes requests")
     assert list(platform.target()[1].values()) == [0.1]
-    cloudwatch.put_metric_data(Namespace="Tests", MetricData=[{"MetricName": "Errors", "Value": 5}])
-    cloudwatch.set_alarm_state(AlarmName="scale-alarm", StateValue="ALARM", StateReason="errors")
-    try:
-        record = platform.outcome(delivery)
-    finally:
-        cloudwatch.delete_alarms(AlarmNames=["scale-alarm"])
+    ring()
+    record = platform.outcome(delivery)
     assert (record["outcome"], record["reason"]) == ("refused", "canary: in alarm: scale-alarm")
     assert platform.target() == ("v1", {}, "v1", [])
+
+
+def test_an_alarm_that_rang_before_does_not_condemn_a_canary(
+    platform: Platform, ring: Callable[[], None]
+) -> None:
+    ring()
+    record = platform.outcome(platform.start("v2"))
+    assert record["outcome"] == "delivered", record
+    [alarm] = platform.aws("cloudwatch").describe_alarms(AlarmNames=["scale-alarm"])["MetricAlarms"]
+    assert alarm["StateValue"] == "ALARM"
 
 
 def test_a_canary_whose_requests_fail_is_rolled_back(platform: Platform) -> None:

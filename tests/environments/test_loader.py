@@ -171,6 +171,11 @@ BROKEN_SETTINGS: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
         "images.registry_scanning",
         "account_baseline: create",
     ),
+    "production that is parked": (
+        {"costs": {"parking": {}}},
+        "costs.parking",
+        "remove it",
+    ),
     "a model that is a number": ({"models": {"digits": 5}}, "models.digits", "mapping of fields"),
     "models that are a list": ({"models": ["digits"]}, "models", "mapping of model names"),
     "models that are an empty list": ({"models": []}, "models", "mapping of model names"),

@@ -12,8 +12,6 @@ import pytest
 from serving import archive, package
 
 SERVING = Path(package.__file__).parent
-# The deliveries' zip has no lock: boto3, which Lambda brings, is all it needs.
-LOCKED = package.FUNCTIONS.keys() - {"delivery"}
 HOST = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -99,7 +97,7 @@ def test_a_package_beyond_the_limit_says_what_is_large_and_leaves_the_zip_that_w
     assert (tmp_path / "model-server.zip").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", [*sorted(LOCKED), "image", "image-gpu"])
+@pytest.mark.parametrize("name", [*sorted(package.FUNCTIONS), "image", "image-gpu"])
 def test_locks_are_hashed_name_no_host_and_agree_with_the_environments_lock(name: str) -> None:
     pin = re.compile(r"^([a-z0-9_.-]+)==(\S+)", re.MULTILINE)
     text = (SERVING / f"requirements-{name}.lock").read_text()
@@ -133,7 +131,7 @@ def test_aws_zips_are_reproducible_hold_that_platforms_libraries_and_are_far_bel
         ]
         with zipfile.ZipFile(one.path) as archive:
             libraries = [name for name in files if name.endswith(".so")]
-            assert bool(libraries) == (one.path.stem in LOCKED)
+            assert bool(libraries) == (one.path.stem in package.FUNCTIONS)
             assert {archive.read(name)[18:20] for name in libraries} <= {machine}
             assert all("cpython-313" in name for name in libraries if "cpython" in name)
 
