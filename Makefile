@@ -6,10 +6,10 @@ VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving examples
+.PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving examples validate-cluster
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## Install the Python environment and the Pulumi CLI; nothing to do means milliseconds
 	@$(PYTHON) toolchain/bootstrap.py
@@ -37,6 +37,9 @@ examples: setup ## Write docs/examples anew, to be reviewed and committed
 
 audit: setup ## Show what checkov and two IAM linters say of every environment, with the answers
 	@bin/inferctl audit
+
+validate-cluster: setup ## Apply every manifest to a real Kubernetes API server, built from source the first time
+	@bin/inferctl validate-cluster
 
 diagrams: setup ## Write docs/diagrams anew and draw them (Node.js, Chromium)
 	@for env in local dev stage prod; do bin/inferctl diagram --env $$env || exit 1; done

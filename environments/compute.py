@@ -90,6 +90,10 @@ class EksModel(BaseModel):
         """What one replica requests of a node: `gpus`, `cpu_m`, `memory_gib`."""
         return asdict(ACCELERATORS[self.accelerator].share(self.gpus))
 
+    def fits(self, accelerator: str) -> bool:
+        """Whether a node of that type has room for the model's weights."""
+        return self.weights_gib is None or self.weights_gib <= _room_gib(ACCELERATORS[accelerator])
+
     @model_validator(mode="after")
     def _accelerator_exists(self) -> Self:
         if self.accelerator not in ACCELERATORS:
@@ -111,9 +115,9 @@ class EksModel(BaseModel):
 
     @model_validator(mode="after")
     def _fits_a_node(self) -> Self:
-        if self.weights_gib is None or self.weights_gib <= _room_gib(ACCELERATORS[self.accelerator]):
+        if self.weights_gib is None or self.fits(self.accelerator):
             return self
-        larger = [name for name, node in ACCELERATORS.items() if self.weights_gib <= _room_gib(node)]
+        larger = [name for name in ACCELERATORS if self.fits(name)]
         raise ValueError(
             f"weights_gib {self.weights_gib:g} does not fit {self.accelerator}, which has room for "
             f"{_room_gib(ACCELERATORS[self.accelerator]):.0f} GiB of weights; "

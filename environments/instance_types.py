@@ -4,7 +4,8 @@ It stands here and not among the components, because every command reads the cat
 the AWS SDK for it.
 
 Source: Karpenter's reference of instance types (its labels come from `ec2:DescribeInstanceTypes`), v1.14 of
-July 2026, https://karpenter.sh/v1.14/reference/instance-types/. Not every region offers every type.
+July 2026, https://karpenter.sh/v1.14/reference/instance-types/. Which region
+offers which of them: `environments.offers`.
 """
 
 from collections.abc import Mapping

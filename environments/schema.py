@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments import jobs as batch
-from environments import operations
+from environments import offers, operations
 from environments.cluster import REGISTRIES, Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.delivery import Delivery
@@ -295,6 +295,7 @@ class Environment(Section):
                     f"usage plan allows in 5 minutes; give at least {needed:.0f}"
                 )
         self.load.check(self.models)
+        offers.check(self.region, self.models, self.cluster if self.has_cluster else None)
         if self.gateway.api_key_source == "header" and not self.embedded_aws:
             raise ValueError(
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "

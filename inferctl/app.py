@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from environments import loader
-from inferctl import audit, costs, drawing, jobs, logs, models, verify
+from inferctl import audit, cluster_check, costs, drawing, jobs, logs, models, verify
 from inferctl import destroy as destroying
 from inferctl import doctor as doctoring
 from inferctl import plan as planning
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.command()(reporting.usage)
+app.command()(cluster_check.validate_cluster)
 app.add_typer(models.app, name="models")
 
 

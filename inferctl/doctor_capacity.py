@@ -57,8 +57,12 @@ def _quota(demand: Demand, aws: Callable[[str], Any]) -> float | None:
 
 
 def instance_types(env: Environment) -> list[str]:
-    """GPU instance types that the cluster's models choose."""
-    return sorted({model.accelerator for model in cluster_models(env)})
+    """Instance types of the cluster's nodes: of the system, always on, and for the models."""
+    if not env.has_cluster:
+        return []
+    baseline = [env.cluster.baseline.instance_type] if env.cluster.baseline else []
+    models = [model.accelerator for model in cluster_models(env)]
+    return sorted({env.cluster.system_instance_type, *baseline, *models})
 
 
 def offers(env: Environment, aws: Callable[[str], Any]) -> Iterator[Finding]:
@@ -80,7 +84,7 @@ def offers(env: Environment, aws: Callable[[str], Any]) -> Iterator[Finding]:
         else:
             yield ok(f"{kind} in zones {', '.join(ours)}")
     if not instance_types(env):
-        yield ok("no model asks for an instance type")
+        yield ok("there is no cluster, and so no node")
 
 
 def prices(env: Environment, aws: Callable[[str], Any]) -> Iterator[Finding]:
@@ -99,7 +103,7 @@ def prices(env: Environment, aws: Callable[[str], Any]) -> Iterator[Finding]:
         cheaper = f", as spot from ${spot:.3f}" if spot is not None else ", not sold as spot"
         yield ok(f"{kind}: ${on_demand:.3f} an hour on demand{cheaper}")
     if not instance_types(env):
-        yield ok("no model asks for an instance type")
+        yield ok("there is no cluster, and so no node")
 
 
 def _on_demand_price(kind: str, region: str, pricing: Any) -> float | None:

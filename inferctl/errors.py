@@ -18,7 +18,7 @@ class Exit(IntEnum):
     NOT_THERE = 5
     """Nothing is deployed, or `make setup` has not run."""
     FOUND = 6
-    """The command worked and found something wrong (`doctor`, `verify`, `destroy`, `diagram --check`)."""
+    """The command worked and found something wrong, which it lists (`doctor`, `verify`, `destroy`, ...)."""
 
 
 class CommandFailed(Exception):

@@ -61,6 +61,10 @@ class Workspace:
         """Folder of the state that this mode keeps on this machine."""
         return self.local / ("state" if mode == "local" else f"plan/{env}/state")
 
+    def manifests(self, env: str) -> Path:
+        """Folder of the Kubernetes objects of a plan that was brought up."""
+        return self.backend(env, "plan").with_name("manifests")
+
     def project(self, env: str, mode: Mode) -> Path:
         """Folder of a copy of the stack's config file.
 
@@ -102,6 +106,7 @@ class Workspace:
         backend.mkdir(parents=True, exist_ok=True)
         if mode == "plan":
             (backend / SCRATCH_MARKER).touch()
+            own["LOCAL_KUBERNETES_RENDER_DIR"] = str(self.manifests(env))
         own |= {
             "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": f"file://{backend}",
@@ -132,7 +137,8 @@ class Workspace:
 
     def forget(self, env: str, mode: Mode) -> None:
         """Remove the state that this mode keeps on this machine."""
-        for folder in (self.backend(env, mode), self.project(env, mode)):
+        kept = (self.backend(env, mode), self.project(env, mode))
+        for folder in (*kept, self.manifests(env)) if mode == "plan" else kept:
             shutil.rmtree(folder, ignore_errors=True)
 
     def times(self) -> dict[str, float]:

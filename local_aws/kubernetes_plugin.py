@@ -194,7 +194,8 @@ def _document(urn: str, inputs: Props) -> Props:
         return inputs
     metadata = {key: inputs[key] for key in ("name", "namespace")}
     spec = {key: value for key, value in inputs.items() if key not in metadata}
-    return {"apiVersion": "helm.sh/v3", "kind": "Release", "metadata": metadata, "spec": spec}
+    api_version, kind = manifests.HELM_RELEASE
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 def _outputs(urn: str, inputs: Props) -> Props:

@@ -20,6 +20,8 @@ from local_aws.values import UNKNOWN, Asset, Props, Secret, plain
 KUBERNETES_VERSION = "1.35.0"
 SECRET_DATA = ("data", "stringData")
 """Properties of a Secret whose values are secret, however the program passed them."""
+HELM_RELEASE = ("helm.sh/v3", "Release")
+"""(apiVersion, kind) that a release of a chart is written with: no cluster knows such an object."""
 _SCHEMAS = f"kubernetes-json-schema/v{KUBERNETES_VERSION}-local-strict"
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DNS_SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -71,20 +73,20 @@ def schema_problems(document: Props) -> list[tuple[str, str]]:
     name, validator = known
     return [
         (error.json_path.removeprefix("$."), f"does not fit {name}: {error.message}")
-        for error in validator.iter_errors(_whole(plain(document)))
+        for error in validator.iter_errors(whole(plain(document)))
         if error.instance != UNKNOWN
     ]
 
 
-def _whole(value: Any) -> Any:
-    """With the whole numbers as such: the engine's protocol has floating-point ones only."""
+def whole(value: Any) -> Any:
+    """A plain value with the whole numbers as such: the engine's protocol has floating-point ones only."""
     match value:
         case float() if value.is_integer():
             return int(value)
         case dict():
-            return {key: _whole(item) for key, item in value.items()}
+            return {key: whole(item) for key, item in value.items()}
         case list():
-            return [_whole(item) for item in value]
+            return [whole(item) for item in value]
     return value
 
 

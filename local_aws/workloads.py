@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,8 @@ class Workload:
     """Answers 200 once it takes requests."""
     revision: str = ""
     """What else it depends on: another one starts it anew."""
+    tls: bool = False
+    """Whether it answers over TLS, with a certificate that it has made for itself."""
 
     @property
     def digest(self) -> str:
@@ -126,7 +129,7 @@ class Workloads:
         ready = wait(
             f"{workload.name} to be ready",
             START_SECONDS,
-            lambda: self.running(workload.name) is None or answers(workload.port, workload.ready_path),
+            lambda: self.running(workload.name) is None or _ready(workload),
             report,
         )
         if not ready or self.running(workload.name) is None:
@@ -152,9 +155,16 @@ class Workloads:
         return self.running(name) is None
 
 
-def answers(port: int, path: str) -> bool:
-    """Whether a process on this machine answers a GET with 200."""
+def _ready(workload: Workload) -> bool:
+    return answers(workload.port, workload.ready_path, tls=workload.tls)
+
+
+def answers(port: int, path: str, *, tls: bool = False) -> bool:
+    """Whether a process on this machine answers a GET with 200; who it is, nobody asks."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    if tls:
+        anyone = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=anyone)
     try:
         connection.request("GET", path)
         return connection.getresponse().status == 200

@@ -3,6 +3,7 @@
 Layout in the models bucket, written by `delivery.publish` in this order:
 
     models/<name>/<version>/<file>            the model, such as model.onnx
+    models/<name>/<version>/model.tar.gz      both files, for serverless endpoints of SageMaker
     models/<name>/<version>/manifest.json     this document: a version exists once it does
 
 Fields of manifest.json:

@@ -4,6 +4,9 @@ A version exists once its manifest does, and never changes after: it can be publ
 bytes only, which also puts right what an interruption left.
 """
 
+import gzip
+import io
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,10 @@ from serving import golden
 from serving.errors import DeliveryRefused, ModelNotFound, ModelRefused, ServingError
 from serving.manifest import FILE_NAME, Manifest
 from serving.store import read_folder, read_manifest, read_model
+
+ARCHIVE = "model.tar.gz"
+"""Both files once more, beside them: a serverless endpoint of SageMaker takes nothing but an archive.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ContainerDefinition.html (ModelDataSource)"""
 
 
 def publish(
@@ -37,6 +44,8 @@ def publish(
         # Without its manifest, or with another file than it says, the version was left by a publish that was
         # interrupted: the manifest says which bytes belong there.
         s3.put_object(Bucket=bucket, Key=manifest.prefix + manifest.file, Body=data)
+        packed = archive({manifest.file: data, FILE_NAME: document})
+        s3.put_object(Bucket=bucket, Key=manifest.prefix + ARCHIVE, Body=packed)
         try:
             s3.put_object(
                 Bucket=bucket,
@@ -80,9 +89,28 @@ def _read_folder(folder: Path) -> tuple[Manifest, bytes, bytes]:
 def _holds(s3: Any, bucket: str, manifest: Manifest) -> bool:
     try:
         read_model(s3, bucket, manifest)
+        s3.head_object(Bucket=bucket, Key=manifest.prefix + ARCHIVE)
     except (ModelRefused, ModelNotFound):
         return False
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404", "NotFound"):
+            return False
+        raise
     return True
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """Files as a gzipped tar that is the same for the same bytes."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return packed.getvalue()
 
 
 def _get(s3: Any, bucket: str, key: str) -> bytes | None:

@@ -191,21 +191,30 @@ def _cached(suffix: str = "") -> Path:
 
 
 def _keep(make: Callable[[Path, Step], None], step: Step) -> Path:
-    """Make a CLI under another name, see that it works, and only then give it its name in the cache.
-
-    The caller holds the lock, so a directory with that other name is what an interrupted run has left.
-    """
-    partial, kept = (cache_directory() / f"pulumi-v{VERSION}{suffix}" for suffix in (".partial", ""))
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        (partial / "bin").mkdir(parents=True)
+    """Make a CLI and see that it works; only then it is in the cache."""
+    kept = cache_directory() / f"pulumi-v{VERSION}"
+    with whole(kept) as partial:
+        (partial / "bin").mkdir()
         make(partial, step)
         _cached(".partial")
+    return kept / "bin" / "pulumi"
+
+
+@contextlib.contextmanager
+def whole(kept: Path) -> Iterator[Path]:
+    """A new folder under another name, which gets its own once all is in it, in the place of what has it.
+
+    The caller holds a lock, so a folder with that other name is what an interrupted run has left.
+    """
+    partial = kept.with_name(f"{kept.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
         shutil.rmtree(kept, ignore_errors=True)
         partial.rename(kept)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return kept / "bin" / "pulumi"
 
 
 def _install(root: Path, step: Step) -> None:

@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 
 from components.gpu_cluster import GpuClusterArgs
+from local_aws.manifests import whole
 from policies import taggable
 from tests.components.gpu_programs import TAGS, built, objects
 from tests.components.recorded import Recorded
@@ -17,18 +18,6 @@ CUSTOM_GROUPS = {"karpenter.sh", "karpenter.k8s.aws", "keda.sh", "elbv2.k8s.aws"
 @pytest.fixture(scope="module")
 def recorded() -> Recorded:
     return built()
-
-
-def whole(value: Any) -> Any:
-    """With the whole numbers as such: the engine's protocol has floating-point ones only."""
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {key: whole(item) for key, item in value.items()}
-        case list():
-            return [whole(item) for item in value]
-    return value
 
 
 def group(manifest: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from environments import loader
 from tests.components.iam_documents import documents, listed
+from tests.components.moving import FIRSTS, MOVING, REGISTERS, belongs
 from tests.components.programs import program
 from tests.components.recorded import Recorded, Resource
 
@@ -34,30 +35,6 @@ BACKENDS: list[Mapping[str, Any]] = [
     },
 ]
 FORTY = {f"m{number}": BACKENDS[number % len(BACKENDS)] for number in range(40)}
-# Everything that a model on each backend needs, so that one word moves it.
-MOVING = {
-    "version": "v1",
-    "accelerator": "g6.xlarge",
-    "mode": "real-time",
-    "instance": "ml.m5.xlarge",
-    "scale": {"min": 1, "max": 2},
-}
-# What knows all models of its kind by design, and is updated in place.
-REGISTERS = {
-    "router-deployment",  # its routes
-    "router-network-policy",  # ports of models
-    "cluster-pools-gpu",  # GPUs that the models need
-    "gateway-api",  # routes
-    "gateway-deployment",  # follows the document
-    # Which models take jobs, and whom their functions and the deliveries' worker may call.
-    "jobs-config",
-    "jobs-stays-too-deployment",
-    *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
-    "model-delivery-eks-role-policy",
-    "model-delivery-lambda-role-policy",
-    "model-delivery-machine-role-policy",
-    "model-delivery-sagemaker-role-policy",
-}
 
 
 def stage(folder: Path, models: Mapping[str, Any]) -> Recorded:
@@ -118,11 +95,7 @@ def others(recorded: Recorded, model: str) -> dict[str, Resource]:
         if each.name not in REGISTERS
         # Alarms and dashboards follow the backend; the paths of zips on this machine are no part of the plan.
         and not each.name.startswith(("observability-", "packages-"))
-        and not any(
-            # Lambda's requests alone are captured and watched for drift, and its queue has a worker of jobs.
-            each.name == f"{part}-{model}" or each.name.startswith(f"{part}-{model}-")
-            for part in ("model", "model-delivery", "capture", "drift", "jobs")
-        )
+        and not belongs(each.name, model)
     }
 
 
@@ -141,8 +114,7 @@ def test_moving_a_model_leaves_everything_else_as_it_is(journey: list[tuple[str,
     for (_, before), (backend, after) in itertools.pairwise(journey):
         old, new = others(before, "moves"), others(after, "moves")
         # The first model on SageMaker brings the images for its instances, and who delivers there.
-        firsts = ("images-model-server", "model-delivery-sagemaker")
-        brought = {urn for urn in old.keys() ^ new.keys() if any(first in urn for first in firsts)}
+        brought = {urn for urn in old.keys() ^ new.keys() if any(first in urn for first in FIRSTS)}
         assert old.keys() ^ new.keys() == brought, f"moving to {backend} makes or ends others' things"
         changed = [urn for urn in old.keys() & new.keys() if old[urn].inputs != new[urn].inputs]
         assert changed == [], f"moving to {backend} changes what is not the model's"

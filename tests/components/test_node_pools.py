@@ -51,6 +51,20 @@ def test_limits_hold_every_model_at_its_maximum_and_a_replica_more(recorded: Rec
     assert limit == (4 + 1) * 1 + (2 + 1) * 4
 
 
+@pytest.mark.parametrize("pool", ["cluster-pools-gpu", "cluster-pools-gpu-reserved"])
+def test_a_pool_starts_what_keda_may_ask_for(recorded: Recorded, pool: str) -> None:
+    """From the manifests alone: the most replicas of each model, their GPUs, and the nodes they want."""
+    gpus, types = 0, set()
+    for model in catalogue():
+        pod = spec(recorded, f"model-{model}-deployment")["template"]["spec"]
+        most = spec(recorded, f"model-{model}-scaler-scaled-object")["maxReplicaCount"]
+        gpus += most * sum(int(each["resources"]["limits"]["nvidia.com/gpu"]) for each in pod["containers"])
+        types.add(pod["nodeSelector"]["node.kubernetes.io/instance-type"])
+    assert gpus
+    assert int(spec(recorded, pool)["limits"]["nvidia.com/gpu"]) >= gpus
+    assert set(requirements(recorded, pool)["node.kubernetes.io/instance-type"]) >= types
+
+
 def test_limits_follow_the_catalogue() -> None:
     more = {**MODELS, "minilm": {**MODELS["minilm"], "scale": {"max": 10}}}
     assert spec(built(more), "cluster-pools-gpu")["limits"] == {"nvidia.com/gpu": str(11 + 12)}

@@ -1,6 +1,8 @@
 """Delivery against the embedded AWS: good versions go live, bad ones change nothing, twice is as once."""
 
+import io
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,11 +99,16 @@ class TestPublish:
             "before-call.s3.PutObject", lambda params, **_: put.append(params["url_path"])
         )
         manifest = publish(s3, bucket, digits)
-        assert [path.rsplit("/", 1)[-1] for path in put] == ["model.onnx", "manifest.json"]
+        assert [path.rsplit("/", 1)[-1] for path in put] == ["model.onnx", "model.tar.gz", "manifest.json"]
         assert set(keys(s3, bucket)) == {
             "models/digits/v1/model.onnx",
+            "models/digits/v1/model.tar.gz",
             "models/digits/v1/manifest.json",
         }
+        packed = s3.get_object(Bucket=bucket, Key="models/digits/v1/model.tar.gz")["Body"].read()
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            held = {name: tar.extractfile(name).read() for name in tar.getnames()}  # type: ignore[union-attr]
+        assert held == {name: (digits / name).read_bytes() for name in ("model.onnx", "manifest.json")}
         assert verify(s3, bucket, "digits", "v1") == manifest
 
     def test_the_same_bytes_again_change_nothing(self, s3: Any, bucket: str, digits: Path) -> None:
@@ -148,7 +155,7 @@ class TestPublish:
 
     def test_killed_at_any_point_it_can_be_repeated(self, s3: Any, bucket: str, scale_folder: Folder) -> None:
         folder = scale_folder("v1")
-        for calls in (0, 1):
+        for calls in (0, 1, 2):
             with pytest.raises(Killed):
                 publish(Dying(s3, calls), bucket, folder)
             with pytest.raises(DeliveryRefused, match="the manifest of scale v1 is not in the store"):

@@ -318,7 +318,7 @@ def test_a_host_that_refuses_answers_and_one_that_is_silent_does_not(
 
 
 def test_what_go_build_does_is_told_in_numbers() -> None:
-    describe = go_build._describer()
+    describe = go_build._describer([go_build.PACKAGE])
     assert describe("go: downloading example.com/a v1.2.3\n") == "downloading Go module 1: example.com/a"
     assert describe("example.com/a/b\n") == "compiling Go package 1: example.com/a/b"
     assert describe(f"{go_build.PACKAGE}\n").startswith("compiling and linking the last of 2")
