@@ -17,10 +17,17 @@ REGISTERS = {
     "gateway-deployment",  # follows the document
     # Which models take jobs, and whom their functions and the deliveries' worker may call.
     "jobs-config",
+    "jobs-stays-too-deployment",
     *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
+    "model-delivery-eks-role-policy",
     "model-delivery-lambda-role-policy",
     "model-delivery-machine-role-policy",
     "model-delivery-sagemaker-role-policy",
+    # What is parked when it idles, and at night.
+    *(f"costs-idle-{what}" for what in ("machine", "machine-role-policy", "rung")),
+    "costs-parking-role-policy",
+    "parking-function-function",
+    "parking-patch-scalers",
 }
 # The first model on SageMaker brings the images for its instances, and who delivers there.
 FIRSTS = ("images-model-server", "model-delivery-sagemaker")
@@ -31,5 +38,5 @@ def belongs(name: str, model: str) -> bool:
 
     Lambda's requests alone are captured and watched for drift, and its queue has a worker of jobs.
     """
-    parts = ("model", "model-delivery", "capture", "drift", "jobs")
+    parts = ("model", "model-delivery", "capture", "drift", "jobs", "costs-park-model", "costs-wake-model")
     return any(name == f"{part}-{model}" or name.startswith(f"{part}-{model}-") for part in parts)

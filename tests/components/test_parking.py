@@ -220,10 +220,11 @@ def test_the_cluster_lets_the_function_patch_the_scalers_of_its_models_only(depl
         ["scaledobjects"],
         ["patch"],
     )
-    scalers = {
+    scalers = [
         each.inputs["metadata"]["name"] for each in made.all("kubernetes:keda.sh/v1alpha1:ScaledObject")
-    }
-    assert set(rule["resourceNames"]) == scalers
+    ]
+    # Workers of jobs come and go with their queue, whatever the hour.
+    assert set(rule["resourceNames"]) == {name for name in scalers if not name.startswith("jobs-")}
     [subject] = made.named("parking-patch-scalers-binding").inputs["subjects"]
     assert made.named("parking-access-entry").inputs["kubernetesGroups"] == [subject["name"]]
     assert made.named("parking-function-function").inputs["vpcConfig"]["subnetIds"]
