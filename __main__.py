@@ -250,7 +250,7 @@ for model, entry in env.models.items():
             **site,
             model=model,
             endpoint_name=models.endpoints[model].endpoint_name,
-            record_reader=pulumi.FileAsset("serving/monitor_record.py"),
+            record_reader=pulumi.FileAsset(str(Path(__file__).with_name("serving") / "monitor_record.py")),
             data_bucket=storage.data.bucket,
             data_key_arn=keys.data_arn,
             topic_arn=alerts.arn,
