@@ -23,15 +23,15 @@ P5_POOL = """
 from components.node_pools import NodePools, NodePoolsArgs
 
 training = NodePoolsArgs(
-    **site,
-    cluster_name=names.prefix,
+    **base.site,
+    cluster_name=base.names.prefix,
     security_group_id="sg-0123456789abcdef0",
     instance_profile="gpu-nodes",
-    volumes_key_arn=keys.data_arn,
+    volumes_key_arn=base.keys.data_arn,
     instance_types=["p5.48xlarge"],
     gpus=8,
 )
-NodePools("training", training, opts)
+NodePools("training", training, base.opts)
 """
 
 __all__ = ["checkout"]

@@ -11,7 +11,17 @@ import pytest
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("components", "cost", "environments", "inferctl", "local_aws", "policies", "serving", "toolchain")
+PARTS = (
+    "components",
+    "composition",
+    "cost",
+    "environments",
+    "inferctl",
+    "local_aws",
+    "policies",
+    "serving",
+    "toolchain",
+)
 
 
 @pytest.fixture
