@@ -62,6 +62,7 @@ class MinistackGuard:
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
         self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
         complete_lambda()
+        complete_permissions()
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.unsaved.append(record.getMessage())  # type: ignore[method-assign]
@@ -117,6 +118,23 @@ class MinistackGuard:
         ):  # reset, configuration and code need no signature
             return False
         return _has_one_credential(scope)
+
+
+def complete_permissions() -> None:
+    """Let a permission to describe metric alarms name them, as on AWS; ministack knows them by `*` alone:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+    """
+    from ministack.core import iam_actions
+
+    told = iam_actions.extract_resource_arn
+
+    def with_alarms(service: str, *request: Any) -> str:
+        *asked, region, account = request
+        if iam_actions.extract_iam_action(service, *asked) == "cloudwatch:DescribeAlarms":
+            return f"arn:aws:cloudwatch:{region}:{account}:alarm:*"
+        return str(told(service, *request))
+
+    iam_actions.extract_resource_arn = with_alarms
 
 
 def complete_lambda() -> None:

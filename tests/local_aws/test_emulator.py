@@ -214,6 +214,21 @@ def test_the_users_environment_does_not_reach_the_functions(
     assert not [entry for entry in seen["path"] if entry and (Path(entry) / "local_aws").exists()]
 
 
+def test_who_may_describe_metric_alarms_may_do_nothing_else(run: Run) -> None:
+    run.start()
+    iam = run.client("iam")
+    iam.create_user(UserName="watcher")
+    alarms = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:*"
+    statement = {"Effect": "Allow", "Action": ["cloudwatch:DescribeAlarms"], "Resource": [alarms]}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_user_policy(UserName="watcher", PolicyName="watch", PolicyDocument=json.dumps(document))
+    made = iam.create_access_key(UserName="watcher")["AccessKey"]
+    watcher = run.client("cloudwatch", key=made["AccessKeyId"], secret=made["SecretAccessKey"])
+    assert watcher.describe_alarms(AlarmNames=["slow", "wrong"])["MetricAlarms"] == []
+    with pytest.raises(ClientError, match="not authorized to perform: cloudwatch:DeleteAlarms"):
+        watcher.delete_alarms(AlarmNames=["slow"])
+
+
 def test_only_the_root_key_of_this_checkout_is_let_in(run: Run) -> None:
     endpoints = run.start()
     key_file = run.directory / "aws" / "credentials.json"
