@@ -10,6 +10,8 @@ UNKNOWN: Final = object()
 
 _STACK = "pulumi:pulumi:Stack"
 _MODELS = "model"
+# First words of components that are made for one model each, beside the component of all models.
+_BESIDE = ("capture", "jobs", "quality")
 """Name of the component that holds those of all models, each with its queue: `model-x`, `model-x-jobs`."""
 
 
@@ -46,8 +48,12 @@ class Resource:
 
     @property
     def model(self) -> str | None:
-        """The model that a resource belongs to: its component is named `model-<model>`, among the models'."""
-        return self.component.removeprefix(f"{_MODELS}-") if self._is_of_a_model else None
+        """The model that a resource belongs to: its component is named `model-<model>`, among the models', or
+        stands beside them for what that one model has: `quality-<model>`."""
+        if self._is_of_a_model:
+            return self.component.removeprefix(f"{_MODELS}-")
+        part, _, model = self.component.partition("-")
+        return (model or None) if part in _BESIDE else None
 
     @property
     def _is_of_a_model(self) -> bool:

@@ -72,6 +72,8 @@ def idle(resources: list[dict[str, Any]], load: Mapping[str, Any]) -> float:
     usd += load["stored_gb"] * 0.023 + load["image_gb"] * 0.10
     for target in of(resources, "Target"):
         usd += int(target["minCapacity"]) * HOURS * 0.23  # every endpoint is of ml.m5.xlarge
+    # Hourly, ten minutes of ml.m5.large each.
+    usd += len(of(resources, "MonitoringSchedule")) * HOURS * 10 / 60 * 0.115
     tables = of(resources, "Table")
     usd += load["table_gb"] * (0.25 + 0.20) if tables else 0
     return usd

@@ -258,7 +258,7 @@ class TestLimits:
         async def scenario() -> list[str]:
             stop = asyncio.Event()
             life = asyncio.create_task(_lifespan(front, stop))
-            while not (front._threads or life.done()):
+            while not (front._served.slow or life.done()):
                 await asyncio.sleep(0.01)
             order: list[str] = []
 

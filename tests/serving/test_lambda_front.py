@@ -273,7 +273,7 @@ class TestFailuresAreKeptAndTriedAgain:
         monkeypatch.setattr("serving.oip.decode_request", broken)
         status, body, _ = ask(front, event("POST", INFER, "{}"))
         assert (status, body) == (500, {"error": "internal error"})
-        assert "unexpected KeyError in handle:" in caplog.text
+        assert "unexpected KeyError in _answer:" in caplog.text
         assert "payload-value" not in caplog.text
         assert ".py" not in caplog.messages[-1]
 
