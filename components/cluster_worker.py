@@ -7,7 +7,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
 from components.jobs import Jobs
-from components.model_server import CONTAINER_SECURITY, USER
+from components.model_server import CONTAINER_SECURITY, POD_SECURITY
 from components.names import Names
 from components.network_policies import (
     JOBS_LABEL,
@@ -149,12 +149,7 @@ class ClusterWorker(pulumi.ComponentResource):
                         "service_account_name": account.metadata.name,
                         "automount_service_account_token": False,
                         "enable_service_links": False,
-                        "security_context": {
-                            "run_as_non_root": True,
-                            "run_as_user": USER,
-                            "run_as_group": USER,
-                            "seccomp_profile": {"type": "RuntimeDefault"},
-                        },
+                        "security_context": POD_SECURITY,
                         "tolerations": [{"key": SYSTEM_TAINT, "operator": "Exists"}],
                         "termination_grace_period_seconds": _GRACE_S,
                         "containers": [self._container()],

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.event_alerts import tell
 from components.names import Names
 from components.tags import Tags
 
@@ -141,18 +142,12 @@ class DataQuality(pulumi.ComponentResource):
             tags=tags,
             opts=child,
         )
-        rule = aws.cloudwatch.EventRule(
+        tell(
             f"{name}-violations",
             description=f"Requests to model {args.model} do not have the features that it was trained on",
             event_pattern=schedule.arn.apply(_violations),
+            topic_arn=args.topic_arn,
             tags=tags,
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            f"{name}-violations-topic",
-            rule=rule.name,
-            target_id="alerts",
-            arn=args.topic_arn,
             opts=child,
         )
         self.register_outputs({})

@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from components import iam
 from components.delivery_machine import DETAIL_TYPE, EVENT_SOURCE
+from components.event_alerts import tell
 from components.names import Names
 
 
@@ -57,20 +58,14 @@ def told(
         "detail-type": [DETAIL_TYPE],
         "detail": {"outcome": [{"anything-but": ["unchanged"]}]},
     }
-    rule = aws.cloudwatch.EventRule(
+    tell(
         f"{name}-told",
         description="A delivery of a model version has ended",
         event_pattern=json.dumps(pattern, sort_keys=True),
+        topic_arn=topic_arn,
         tags=tags,
         opts=opts,
-    )
-    aws.cloudwatch.EventTarget(
-        f"{name}-told-target",
-        rule=rule.name,
-        target_id="alerts",
-        arn=topic_arn,
         input_path="$.detail.text",
-        opts=opts,
     )
 
 

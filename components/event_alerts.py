@@ -70,18 +70,12 @@ class EventAlerts(pulumi.ComponentResource):
         super().__init__("inference-platform:event_alerts:EventAlerts", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         for role, (text, pattern) in patterns().items():
-            rule = aws.cloudwatch.EventRule(
+            tell(
                 f"{name}-{role}",
                 description=text,
                 event_pattern=json.dumps(pattern),
+                topic_arn=args.topic_arn,
                 tags=args.tags.component("audit"),
-                opts=child,
-            )
-            aws.cloudwatch.EventTarget(
-                f"{name}-{role}-topic",
-                rule=rule.name,
-                target_id="alerts",
-                arn=args.topic_arn,
                 opts=child,
             )
         self.register_outputs({})
@@ -90,3 +84,27 @@ class EventAlerts(pulumi.ComponentResource):
 def patterns() -> Mapping[str, tuple[str, Mapping[str, Any]]]:
     """Role -> (what it means, event pattern)."""
     return _SERIOUS
+
+
+def tell(
+    name: str,
+    *,
+    description: str,
+    event_pattern: pulumi.Input[str],
+    topic_arn: pulumi.Input[str],
+    tags: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+    input_path: str | None = None,
+) -> None:
+    """A rule that sends events to the alert topic: whole, or what is at a JSON path in them."""
+    rule = aws.cloudwatch.EventRule(
+        name, description=description, event_pattern=event_pattern, tags=tags, opts=opts
+    )
+    aws.cloudwatch.EventTarget(
+        f"{name}-topic",
+        rule=rule.name,
+        target_id="alerts",
+        arn=topic_arn,
+        input_path=input_path,
+        opts=opts,
+    )

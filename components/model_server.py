@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_kubernetes.core.v1 import (
     ContainerArgsDict,
+    PodSecurityContextArgsDict,
     PodSpecArgsDict,
     SecurityContextArgsDict,
     VolumeArgsDict,
@@ -18,6 +19,12 @@ USER = 2000
 """User and group of all our containers; no image needs to know it."""
 
 # What a restricted pod must say: https://kubernetes.io/docs/concepts/security/pod-security-standards/
+POD_SECURITY: PodSecurityContextArgsDict = {
+    "run_as_non_root": True,
+    "run_as_user": USER,
+    "run_as_group": USER,
+    "seccomp_profile": {"type": "RuntimeDefault"},
+}
 CONTAINER_SECURITY: SecurityContextArgsDict = {
     "allow_privilege_escalation": False,
     "read_only_root_filesystem": True,
@@ -130,13 +137,7 @@ def pod_spec(
         "service_account_name": service_account,
         "automount_service_account_token": False,  # no model talks to the Kubernetes API
         "enable_service_links": False,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": USER,
-            "run_as_group": USER,
-            "fs_group": USER,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
+        "security_context": {**POD_SECURITY, "fs_group": USER},
         "node_selector": {"node.kubernetes.io/instance-type": accelerator},
         "tolerations": [{"key": GPU_TAINT, "operator": "Exists", "effect": "NoSchedule"}],
         "termination_grace_period_seconds": 120,  # requests in flight end; a long answer may take a minute

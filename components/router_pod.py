@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes.core.v1 import ContainerArgsDict, PodSpecArgsDict, TopologySpreadConstraintArgsDict
 
 from components.api_routes import STAGE
-from components.model_server import CONTAINER_SECURITY, USER
+from components.model_server import CONTAINER_SECURITY, POD_SECURITY
 from components.network_policies import NAMESPACE
 from components.node_group import SYSTEM_TAINT
 
@@ -46,12 +46,7 @@ def pod_spec(
         "service_account_name": service_account,
         "automount_service_account_token": balanced,  # vllm-router watches pods
         "enable_service_links": False,
-        "security_context": {
-            "run_as_non_root": True,
-            "run_as_user": USER,
-            "run_as_group": USER,
-            "seccomp_profile": {"type": "RuntimeDefault"},
-        },
+        "security_context": POD_SECURITY,
         "tolerations": [{"key": SYSTEM_TAINT, "operator": "Exists"}],
         "termination_grace_period_seconds": 90,
         "topology_spread_constraints": [

@@ -1,11 +1,11 @@
 """Deliveries to replicas on the cluster: the real machine, and real model servers in the place of pods."""
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from onnx import TensorProto, helper, numpy_helper
 
 from serving.rollout import Rollouts
+from tests.asking import Asking
 from tests.delivery.conftest import SETTINGS, Platform
 from tests.delivery.test_machine import KILLED_IN, until
 from tests.serving.conftest import serialize
@@ -27,24 +28,12 @@ INFER = f"/v2/models/{MODEL}/infer"
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0.0, 0.0]}]}
 
 
-class Replicas:
+class Replicas(Asking):
     """Two model servers, asked by turns without a pause; what they answered: status and version."""
 
     def __init__(self, servers: list[Server]) -> None:
-        self.servers, self.answers = servers, list[tuple[int, str]]()
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=[server]) for server in servers]
-
-    def __enter__(self) -> "Replicas":
-        self.answers.clear()
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self.servers = servers
+        super().__init__(*(partial(self._ask, server) for server in servers))
 
     def _ask(self, server: Server) -> None:
         while not self._stop.wait(0.01):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,29 +20,19 @@ from inferctl.client import Client
 from inferctl.deliveries import Deliveries
 from serving.manifest import FILE_NAME, Manifest
 from serving.recipes import digits
+from tests.asking import Asking
+from tests.e2e.listener import listening
 
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
 REQUESTS = 1000
 
 
-class Clients:
+class Clients(Asking):
     """Ask the model without a pause until they are stopped; what they were answered, in order."""
 
     def __init__(self, client: Client, model: str = "digits") -> None:
-        self.answers: list[tuple[int, str]] = []
-        self._stop = threading.Event()
         self._url, self._headers = f"{client.url}/v2/models/{model}/infer", client.headers("acme")
-        self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
-
-    def __enter__(self) -> "Clients":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._ask, self._ask)
 
     def _ask(self) -> None:
         with httpx.Client(headers=self._headers, timeout=60) as http:
@@ -198,27 +187,10 @@ def test_replicas_on_the_cluster_go_over_between_two_requests(
 
 
 def test_people_are_told_how_a_delivery_ended(client: Client) -> None:
-    sqs, sns = client.aws("sqs"), client.aws("sns")
-    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    subscription = sns.subscribe(
-        TopicArn=client.outputs["alerts_topic"], Protocol="sqs", Endpoint=arn, ReturnSubscriptionArn=True
-    )["SubscriptionArn"]
-    try:
+    with listening(client) as queue:
         deliveries = Deliveries(client)
         deliveries.follow("digits", deliveries.start("digits", "stranger", "promote", "a try"))
-        told = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
-    finally:
-        sns.unsubscribe(SubscriptionArn=subscription)
-        sqs.delete_queue(QueueUrl=queue)
+        told = client.aws("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
     message = json.loads(json.loads(told[0]["Body"])["Message"])
     assert "Delivery of digits stranger: refused." in message
     assert f"Asked by {deliveries.who()} (promote): a try." in message

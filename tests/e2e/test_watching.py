@@ -26,6 +26,7 @@ from inferctl.client import Client
 from inferctl.session import Session
 from tests.e2e import insights
 from tests.e2e.filter_patterns import matches
+from tests.e2e.listener import listening
 
 PREFIX = "inference-platform-local"
 MODEL_LOGS = f"/aws/lambda/{PREFIX}-model-digits"
@@ -69,33 +70,23 @@ def headers(client: Client) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def told(client: Client) -> Callable[[str, str], bool]:
+def told(client: Client) -> Iterator[Callable[[str, str], bool]]:
     """Whether the alert topic told that an alarm is in a state, as a subscriber of it hears."""
-    sqs, sns = client.aws("sqs"), client.aws("sns")
-    url = sqs.create_queue(QueueName=f"listener-{uuid.uuid4().hex[:8]}")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-    sns.subscribe(TopicArn=client.outputs["alerts_topic"], Protocol="sqs", Endpoint=arn)
+    sqs = client.aws("sqs")
     heard: list[dict[str, Any]] = []
+    with listening(client) as url:
 
-    def listen(alarm: str, state: str) -> bool:
-        for _ in range(40):
-            for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                heard.append(json.loads(json.loads(message["Body"])["Message"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-            if any(m.get("AlarmName") == alarm and m.get("NewStateValue") == state for m in heard):
-                return True
-            time.sleep(0.25)
-        return False
+        def listen(alarm: str, state: str) -> bool:
+            for _ in range(40):
+                for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                    heard.append(json.loads(json.loads(message["Body"])["Message"]))
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                if any(m.get("AlarmName") == alarm and m.get("NewStateValue") == state for m in heard):
+                    return True
+                time.sleep(0.25)
+            return False
 
-    return listen
+        yield listen
 
 
 @pytest.fixture
