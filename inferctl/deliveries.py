@@ -45,6 +45,13 @@ class Deliveries:
             return getpass.getuser()
         return str(self._client.aws("sts").get_caller_identity()["Arn"])
 
+    def target(self, model: str) -> dict[str, Any]:
+        """What deliveries of a model move, as the stack has told them."""
+        settings = self.parameters.get(model, "delivery")
+        if settings is None:
+            raise CommandFailed(f"{model} is not deployed", "add it to the environment's file, then `make up`")
+        return dict(settings["target"])
+
     def publish(self, folder: Path, why: str) -> tuple[Manifest, str]:
         """Put a version into the models bucket; the version, and the id of the delivery that begins.
 

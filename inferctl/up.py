@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from components.function import LIVE
 from environments.schema import Environment
 from inferctl import servers
 from inferctl.deliveries import Deliveries, Report, require_delivered, shown_by
@@ -175,7 +174,7 @@ def _deliver_samples(session: Session, report: Report) -> tuple[str, dict[str, s
                 publish(client.aws("s3"), client.outputs["models_bucket"], folder)
             said.append(f"{model} {entry.version} published")
             continue
-        target = LambdaTarget(client.aws("lambda"), client.outputs["model_functions"][model], LIVE)
+        target = LambdaTarget(client.aws("lambda"), **deliveries.target(model))
         if live is not None and target.serves() == live and target.current():
             said.append(f"{model} {live} serves")
             continue

@@ -112,13 +112,15 @@ def test_a_job_that_cannot_be_submitted_is_told_why(
     assert "Traceback" not in done.stderr
 
 
-def test_a_terminal_gets_live_progress(submitted: str, local_dir: Path, file: Path) -> None:
+def test_a_terminal_gets_live_progress(client: Client, inferctl: Any, local_dir: Path) -> None:
+    id = _waiting(client)  # stays as it is until it is cancelled, so that there is something to watch
     environ = {**os.environ, "INFERENCE_LOCAL_DIR": str(local_dir), "COLUMNS": "120"}
-    args = ["jobs", "submit", "digits", "acme", str(file)]
+    args = ["jobs", "status", "acme", id, "--wait"]
     child = pexpect.spawn(BINARY, args, env=environ, encoding="utf-8", timeout=120, dimensions=(24, 120))
-    child.expect(ID.pattern)
     child.expect(r"\r\x1b\[Kjob \d+ s: ")  # the live line, which the last one replaces
-    child.expect(rf"succeeded: {ROWS} rows, 1 failed")
+    inferctl("jobs", "cancel", "acme", id)
+    child.expect_exact("cancelled: 0 rows, 0 failed")
+    child.expect(f'"id": "{id}"')
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == Exit.DONE

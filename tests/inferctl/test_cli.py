@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ def run(environ: dict[str, str]) -> Run:
         )
 
     return call
+
+
+def test_commands_start_without_the_components_and_their_sdks() -> None:
+    # Loading them takes seconds, and only the engine's program needs them.
+    heavy = "{'components', 'pulumi_aws', 'pulumi_kubernetes', 'pulumi_eks', 'sklearn'}"
+    code = f"import sys, inferctl.app; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
 
 
 def leaves(command: Any, name: str = "") -> list[tuple[str, Any]]:
