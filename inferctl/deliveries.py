@@ -49,7 +49,9 @@ class Deliveries:
         """What deliveries of a model move, as the stack has told them."""
         settings = self.parameters.get(model, "delivery")
         if settings is None:
-            raise CommandFailed(f"{model} is not deployed", "add it to the environment's file, then `make up`")
+            raise CommandFailed(
+                f"{model} is not deployed", "add it to the environment's file, then `make up`"
+            )
         return dict(settings["target"])
 
     def publish(self, folder: Path, why: str) -> tuple[Manifest, str]:
