@@ -21,12 +21,10 @@ from serving.capture import Capture
 from serving.errors import ModelUnavailable, ServingError
 from serving.metrics import BUCKETS
 from serving.oip import InferRequest, InferResponse
-from serving.rollout import Report, Rollouts, Wanted
+from serving.rollout import LOOK_S, Report, Rollouts, Wanted
 from serving.runtime import Model
 from serving.served import ServedModel
 
-LOOK_S = 2.0
-"""How often a replica asks what it is to serve, seconds."""
 _SAY_AGAIN_S = 10
 _LOAD_AGAIN_S = 30
 _TRIAL_S = 600

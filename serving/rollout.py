@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError
 WAKE_MESSAGE = '{"wake":true}'
 """In a model's jobs queue, starts its first replica."""
 WANTED = "wanted"
+LOOK_S = 2.0
+"""How often a replica asks what it is to serve, seconds."""
 _EXPIRES_S = 3600
 """How long the row of a replica stays that has gone, seconds."""
 
