@@ -30,7 +30,7 @@ def starts(
         tags=tags,
         opts=opts,
     )
-    for what, (description, pattern) in _patterns(names, machine_arn).items():
+    for what, (description, pattern) in patterns(names, machine_arn).items():
         rule = aws.cloudwatch.EventRule(
             f"{name}-{what}",
             name=names.function(f"delivery-{what}"),
@@ -69,7 +69,7 @@ def told(
     )
 
 
-def _patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
+def patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
     """What starts the machine: rule -> description and pattern of its events."""
     ended = {
         "stateMachineArn": [machine_arn],

@@ -20,9 +20,9 @@ from serving.errors import DeliveryRefused
 from serving.metrics import BUCKETS
 from serving.rollout import LOOK_S, Report, Rollouts, Wanted
 
-# Within this every replica has heard of a candidate; before, who has said nothing of it may be there all the same.
+# Within this every replica has heard of a candidate; who has said nothing before may be there all the same.
 _HEARD_S = LOOK_S + 1
-# While there is a candidate a replica speaks every ten seconds; who is silent for longer has gone, unless it loads.
+# With a candidate a replica speaks every ten seconds; who is silent for longer has gone, unless it loads.
 _SILENT_S, _LOADING_S = 30, 900
 # How long a step waits for replicas before the machine asks it again.
 _WAIT_S, _ASK_S = 60, 0.5
@@ -39,7 +39,7 @@ class EksTarget:
         self._rollouts, self._model, self._delivery, self._wake = rollouts, model, delivery, wake
 
     def prepare(self, candidate: Candidate) -> Mapping[str, Any]:
-        """Have the replicas load the candidate, unless it is live already, and leave all the time to hear it."""
+        """Have the replicas load the candidate, unless it is live already; all have heard of it then."""
         before = self._rollouts.wanted(self._model)
         live = before.version if before else ""
         found = {"previous": live or "none", "unchanged": live == candidate.version}

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from serving.oip import Signature
 from serving.tensors import TensorSpec
-from tests.delivery.conftest import MODEL, SETTINGS, Platform
+from tests.delivery.conftest import MODEL, NAMES, SETTINGS, Platform
 from tests.serving.conftest import scale_model, serialize
 
 pytestmark = pytest.mark.integration
@@ -85,6 +85,66 @@ def test_a_published_version_goes_live_and_its_event_twice_is_as_once(platform: 
     until(lambda: steps.describe_execution(executionArn=started)["status"] == "SUCCEEDED", "it ends")
     assert platform.states_of(started)[0] == "Ignored"
     assert (platform.ledger.history(MODEL), platform.live()) == (before, "v1")
+
+
+def approval(platform: Platform, number: int, **changes: Any) -> None:
+    """The model registry's event that a package is approved, with `changes` of its detail.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+    """
+    group = f"{NAMES.prefix}-{MODEL}"
+    url = f"s3://{platform.bucket}/models/{MODEL}/v2/model.tar.gz"
+    detail = {
+        "ModelPackageName": f"{group}/{number}",
+        "ModelPackageGroupName": group,
+        "ModelPackageVersion": number,
+        "ModelPackageArn": NAMES.arn("sagemaker", f"model-package/{group}/{number}"),
+        "ModelApprovalStatus": "Approved",
+        "ApprovalDescription": "passed the review",
+        "InferenceSpecification": {"Containers": [{"ModelDataUrl": url}]},
+        "LastModifiedBy": {"UserProfileName": "reviewer"},
+        **changes,
+    }
+    entry = {"Source": "aws.sagemaker", "DetailType": "SageMaker Model Package State Change"}
+    put = platform.aws("events").put_events(Entries=[{**entry, "Detail": json.dumps(detail)}])
+    assert put["FailedEntryCount"] == 0
+
+
+def test_a_package_that_is_approved_in_the_model_registry_goes_live(platform: Platform) -> None:
+    before = len(platform.executions())
+    approval(platform, 6, ModelApprovalStatus="PendingManualApproval")
+    approval(platform, 7, ModelPackageGroupName="another-platform-scale")
+    approval(platform, 8)
+    record = platform.outcome("v2-package-8")
+    assert (record["outcome"], record["version"], record["origin"]) == ("delivered", "v2", "registry"), record
+    assert (record["who"], record["why"]) == ("reviewer", "passed the review")
+    assert platform.live() == "v2"
+    assert len(platform.executions()) == before + 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"ModelPackageGroupName": f"{NAMES.prefix}-other"}, id="group of another model"),
+        pytest.param(
+            {"InferenceSpecification": {"Containers": [{"ModelDataUrl": "s3://else/scale/v2/model.tar.gz"}]}},
+            id="files elsewhere",
+        ),
+        pytest.param({"InferenceSpecification": None}, id="no files"),
+    ],
+)
+def test_a_package_that_names_no_published_version_of_its_group_starts_nothing(
+    platform: Platform, changes: dict[str, Any]
+) -> None:
+    known = set(platform.executions())
+    approval(platform, 9, **changes)
+    until(lambda: set(platform.executions()) > known, "its execution starts")
+    [arn] = set(platform.executions()) - known
+    steps = platform.aws("stepfunctions")
+    until(lambda: steps.describe_execution(executionArn=arn)["status"] == "FAILED", "it ends")
+    assert platform.states_of(arn)[0] == "Invalid"
+    assert "ModelDataUrl must lie under models/" in steps.describe_execution(executionArn=arn)["cause"]
+    assert platform.live() == "v1"
 
 
 @pytest.mark.parametrize(
@@ -235,7 +295,7 @@ def test_two_at_once_and_one_again_queue_and_the_last_one_serves(platform: Platf
     assert platform.live() == served
     assert platform.target() == (served, {}, served, [])
     # An execution gives up its turn before its last states.
-    until(lambda: platform.executions() == [], "every execution has ended")
+    until(lambda: platform.executions(statusFilter="RUNNING") == [], "every execution has ended")
 
 
 @pytest.mark.parametrize("state", KILLED_IN)

@@ -41,6 +41,9 @@ class Table:
     def report(self, model: str, report: Report) -> None:
         self.said[report.replica] = report
 
+    def last_report(self, model: str, replica: str) -> Report | None:
+        return self.said.get(replica)
+
     def reports(self, model: str) -> list[Report]:
         return list(self.said.values())
 
@@ -208,6 +211,22 @@ def test_a_replica_that_hears_last_is_waited_for(
     two.load()
     target.promote(candidate("v2"))
     assert versions(one) == versions(two) == {"v2": 400}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_candidate_that_ended_its_server_is_refused_and_not_loaded_again(
+    table: Table, target: EksTarget, share: float
+) -> None:
+    target.prepare(candidate("v2"))
+    table.row = replace(table.row or Wanted(), share=share)
+    replica(table)
+    again = replica(table)  # the container, started anew
+    assert versions(again) == {"v1": 400}
+    with pytest.raises(DeliveryRefused, match="on replica a: the server that had loaded it ended"):
+        target.measured(candidate("v2"))
+    table.row = Wanted(candidate="v2", delivery="d2", revision=2)
+    again.load()
+    EksTarget(table, "scale", "d2", lambda: None).attempt(candidate("v2"))  # type: ignore[arg-type]
 
 
 def test_rolled_back_after_the_requests_had_moved(table: Table, target: EksTarget) -> None:
