@@ -108,9 +108,8 @@ class Platform:
                 lines.append(f"    {event['type']} {json.dumps(event, default=str)[:400]}")
         return "\n".join(lines)
 
-    def executions(self, **wanted: str) -> list[str]:
-        """ARNs of those that have the `statusFilter`, of all without one."""
-        found = self.aws("stepfunctions").list_executions(stateMachineArn=self.machine, **wanted)
+    def executions(self, status: str = "RUNNING") -> list[str]:
+        found = self.aws("stepfunctions").list_executions(stateMachineArn=self.machine, statusFilter=status)
         return [item["executionArn"] for item in found["executions"]]
 
     def states_of(self, execution: str) -> list[str]:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from serving.oip import Signature
 from serving.tensors import TensorSpec
-from tests.delivery.conftest import MODEL, NAMES, SETTINGS, Platform
+from tests.delivery.conftest import ACCOUNT, MODEL, NAMES, REGION, SETTINGS, Platform
 from tests.serving.conftest import scale_model, serialize
 
 pytestmark = pytest.mark.integration
@@ -87,39 +87,59 @@ def test_a_published_version_goes_live_and_its_event_twice_is_as_once(platform: 
     assert (platform.ledger.history(MODEL), platform.live()) == (before, "v1")
 
 
-def approval(platform: Platform, number: int, **changes: Any) -> None:
-    """The model registry's event that a package is approved, with `changes` of its detail.
+def approval(platform: Platform, number: int, **changes: Any) -> str:
+    """The execution that the model registry's event of an approved package starts, with `changes` of its
+    detail; empty where the rule does not take it. Nobody but AWS puts its events: the test does what the rule
+    would.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
     """
     group = f"{NAMES.prefix}-{MODEL}"
     url = f"s3://{platform.bucket}/models/{MODEL}/v2/model.tar.gz"
+    arn = NAMES.arn("sagemaker", f"model-package/{group}/{number}")
     detail = {
         "ModelPackageName": f"{group}/{number}",
         "ModelPackageGroupName": group,
         "ModelPackageVersion": number,
-        "ModelPackageArn": NAMES.arn("sagemaker", f"model-package/{group}/{number}"),
+        "ModelPackageArn": arn,
         "ModelApprovalStatus": "Approved",
         "ApprovalDescription": "passed the review",
         "InferenceSpecification": {"Containers": [{"ModelDataUrl": url}]},
         "LastModifiedBy": {"UserProfileName": "reviewer"},
         **changes,
     }
-    entry = {"Source": "aws.sagemaker", "DetailType": "SageMaker Model Package State Change"}
-    put = platform.aws("events").put_events(Entries=[{**entry, "Detail": json.dumps(detail)}])
-    assert put["FailedEntryCount"] == 0
+    event = json.dumps(
+        {
+            "version": "0",
+            "id": f"event-{number}",
+            "source": "aws.sagemaker",
+            "account": ACCOUNT,
+            "time": "2026-01-01T00:00:00Z",
+            "region": REGION,
+            "resources": [arn],
+            "detail-type": "SageMaker Model Package State Change",
+            "detail": detail,
+        }
+    )
+    events = platform.aws("events")
+    pattern = events.describe_rule(Name="approved")["EventPattern"]
+    if not events.test_event_pattern(EventPattern=pattern, Event=event)["Result"]:
+        return ""
+    started = platform.aws("stepfunctions").start_execution(stateMachineArn=platform.machine, input=event)
+    return str(started["executionArn"])
 
 
 def test_a_package_that_is_approved_in_the_model_registry_goes_live(platform: Platform) -> None:
-    before = len(platform.executions())
-    approval(platform, 6, ModelApprovalStatus="PendingManualApproval")
-    approval(platform, 7, ModelPackageGroupName="another-platform-scale")
-    approval(platform, 8)
+    assert approval(platform, 8)
     record = platform.outcome("v2-package-8")
     assert (record["outcome"], record["version"], record["origin"]) == ("delivered", "v2", "registry"), record
     assert (record["who"], record["why"]) == ("reviewer", "passed the review")
     assert platform.live() == "v2"
-    assert len(platform.executions()) == before + 1
+
+
+def test_what_is_not_approved_or_of_another_platform_starts_nothing(platform: Platform) -> None:
+    assert not approval(platform, 6, ModelApprovalStatus="PendingManualApproval")
+    assert not approval(platform, 7, ModelPackageGroupName="another-platform-scale")
 
 
 @pytest.mark.parametrize(
@@ -133,14 +153,10 @@ def test_a_package_that_is_approved_in_the_model_registry_goes_live(platform: Pl
         pytest.param({"InferenceSpecification": None}, id="no files"),
     ],
 )
-def test_a_package_that_names_no_published_version_of_its_group_starts_nothing(
+def test_a_package_that_names_no_published_version_of_its_group_is_refused(
     platform: Platform, changes: dict[str, Any]
 ) -> None:
-    known = set(platform.executions())
-    approval(platform, 9, **changes)
-    until(lambda: set(platform.executions()) > known, "its execution starts")
-    [arn] = set(platform.executions()) - known
-    steps = platform.aws("stepfunctions")
+    arn, steps = approval(platform, 9, **changes), platform.aws("stepfunctions")
     until(lambda: steps.describe_execution(executionArn=arn)["status"] == "FAILED", "it ends")
     assert platform.states_of(arn)[0] == "Invalid"
     assert "ModelDataUrl must lie under models/" in steps.describe_execution(executionArn=arn)["cause"]
@@ -295,7 +311,7 @@ def test_two_at_once_and_one_again_queue_and_the_last_one_serves(platform: Platf
     assert platform.live() == served
     assert platform.target() == (served, {}, served, [])
     # An execution gives up its turn before its last states.
-    until(lambda: platform.executions(statusFilter="RUNNING") == [], "every execution has ended")
+    until(lambda: platform.executions() == [], "every execution has ended")
 
 
 @pytest.mark.parametrize("state", KILLED_IN)

@@ -102,7 +102,7 @@ def test_changed_traffic_gives_the_metric_that_rings_and_the_event_for_retrainin
     found = drift_app.handler(EVENT, None)
     assert (found["version"], found["rows"]) == ("v1", len(HELD_OUT))
     line = measured(capsys)
-    assert line["drift_psi"] == found["psi"] > EVENT["threshold"]  # type: ignore[operator]
+    assert line["drift_psi"] == found["psi"] > EVENT["threshold"]
     watched = metric.drift("digits")
     [directive] = line["_aws"]["CloudWatchMetrics"]
     assert watched.name in {each["Name"] for each in directive["Metrics"]}
@@ -124,7 +124,7 @@ def test_traffic_like_the_training_data_gives_an_index_and_no_event(
 ) -> None:
     captured(HELD_OUT)
     found = drift_app.handler(EVENT, None)
-    assert measured(capsys)["drift_psi"] == found["psi"] < EVENT["threshold"]  # type: ignore[operator]
+    assert measured(capsys)["drift_psi"] == found["psi"] < EVENT["threshold"]
     assert events.entries == []
     assert "no drift" in report(found)
 

@@ -199,7 +199,7 @@ def test_a_replica_that_hears_last_is_waited_for(
         if seconds >= LOOK_S:  # each looks once in that time
             two.load()
 
-    monkeypatch.setattr(delivery_eks.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     target = EksTarget(table, "scale", "d1", one.load)  # type: ignore[arg-type]
     target.prepare(candidate("v2"))
     target.attempt(candidate("v2"))
