@@ -96,6 +96,8 @@ class Delivery(pulumi.ComponentResource):
         trial = self._trial()
         machine = self._machine(machine_name, control, trial, workers)
         delivery_starts.starts(name, names=self._names, machine=machine, tags=self._tags, opts=self._child)
+        moved = [model for model, entry in args.models.items() if not entry.unmoved]
+        delivery_starts.registry(name, names=self._names, models=moved, tags=self._tags, opts=self._child)
         delivery_starts.told(name, topic_arn=args.topic_arn, tags=self._tags, opts=self._child)
         self.machine_arn, self.table_name = machine.arn, table.name
         self.register_outputs({"machine_arn": self.machine_arn, "table_name": self.table_name})

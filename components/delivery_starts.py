@@ -1,7 +1,7 @@
 """What starts deliveries, and who is told when they have ended: rules on the default bus."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pulumi
 import pulumi_aws as aws
@@ -30,7 +30,7 @@ def starts(
         tags=tags,
         opts=opts,
     )
-    for what, (description, pattern) in _patterns(names, machine_arn).items():
+    for what, (description, pattern) in patterns(names, machine_arn).items():
         rule = aws.cloudwatch.EventRule(
             f"{name}-{what}",
             name=names.function(f"delivery-{what}"),
@@ -45,6 +45,29 @@ def starts(
             target_id="delivery",
             arn=machine.arn,
             role_arn=role.arn,
+            opts=opts,
+        )
+
+
+def registry(
+    name: str,
+    *,
+    names: Names,
+    models: Iterable[str],
+    tags: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """A group of the model registry for each model: a package that is approved in it is delivered.
+
+    Its files are those of a published version. SageMaker deletes no group that has packages: who destroys the
+    stack deletes them first.
+    """
+    for model in models:
+        aws.sagemaker.ModelPackageGroup(
+            f"{name}-{model}-packages",
+            model_package_group_name=names.function(model),
+            model_package_group_description=f"Versions of {model}; approving one starts its delivery",
+            tags=tags,
             opts=opts,
         )
 
@@ -69,7 +92,7 @@ def told(
     )
 
 
-def _patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
+def patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str, object]]]:
     """What starts the machine: rule -> description and pattern of its events."""
     ended = {
         "stateMachineArn": [machine_arn],

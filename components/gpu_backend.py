@@ -246,7 +246,7 @@ class GpuBackend(pulumi.ComponentResource):
 
 
 def rollout_statements(names: Names, model: str) -> list[iam.Statement]:
-    """Reading what the model's replicas are to serve, and writing what they say of themselves: rows of the
+    """Reading what the model's replicas are to serve, and keeping what they say of themselves: rows of the
     deliveries' table (serving/rollout.py). None may say what is live."""
     table = [names.arn("dynamodb", f"table/{names.function('delivery')}")]
 
@@ -255,7 +255,7 @@ def rollout_statements(names: Names, model: str) -> list[iam.Statement]:
 
     return [
         iam.allow("Wanted", ["dynamodb:GetItem"], table, rows("serving")),
-        iam.allow("Report", ["dynamodb:PutItem"], table, rows("replicas")),
+        iam.allow("Report", ["dynamodb:GetItem", "dynamodb:PutItem"], table, rows("replicas")),
     ]
 
 

@@ -18,9 +18,11 @@ from typing import Any
 from serving.delivery import Candidate
 from serving.errors import DeliveryRefused
 from serving.metrics import BUCKETS
-from serving.rollout import Report, Rollouts, Wanted
+from serving.rollout import LOOK_S, Report, Rollouts, Wanted
 
-# A replica asks every two seconds and speaks every ten; who is silent for longer has gone, unless it loads.
+# Within this every replica has heard of a candidate; who has said nothing before may be there all the same.
+_HEARD_S = LOOK_S + 1
+# With a candidate a replica speaks every ten seconds; who is silent for longer has gone, unless it loads.
 _SILENT_S, _LOADING_S = 30, 900
 # How long a step waits for replicas before the machine asks it again.
 _WAIT_S, _ASK_S = 60, 0.5
@@ -37,7 +39,7 @@ class EksTarget:
         self._rollouts, self._model, self._delivery, self._wake = rollouts, model, delivery, wake
 
     def prepare(self, candidate: Candidate) -> Mapping[str, Any]:
-        """Have the replicas load the candidate, unless it is live already."""
+        """Have the replicas load the candidate, unless it is live already; all have heard of it then."""
         before = self._rollouts.wanted(self._model)
         live = before.version if before else ""
         found = {"previous": live or "none", "unchanged": live == candidate.version}
@@ -45,6 +47,7 @@ class EksTarget:
             if before is None or (before.candidate, before.delivery) != (candidate.version, self._delivery):
                 self._want(Wanted(version=live, candidate=candidate.version, delivery=self._delivery), before)
             self._wake()
+            time.sleep(_HEARD_S)
         return found
 
     def attempt(self, candidate: Candidate) -> None:
@@ -103,8 +106,22 @@ class EksTarget:
     def roll_back(self, previous: str | None) -> str:
         """Take the candidate away, bring back what was live before this delivery, and say which serves.
 
+        It is done once no replica gives requests to what was taken away.
+
         `previous`: None where it is not known: what is live stays, and there is no way that it is half so.
         """
+        live = self._undo(previous)
+
+        def undone(report: Report) -> bool:
+            # Who cannot load the one before has said so and stays where it is; waiting would not help.
+            back = report.version in ("", live) or report.state == "refused"
+            return not report.share and (back or live == "none")
+
+        self._wait(lambda: all(map(undone, self._fresh())), f"replicas of {self._model} to go back to {live}")
+        return live
+
+    def _undo(self, previous: str | None) -> str:
+        """Write the row that `roll_back` waits for; the version that it says, or `none`."""
         while True:
             wanted = self._rollouts.wanted(self._model)
             if wanted is None:
@@ -112,8 +129,8 @@ class EksTarget:
             moved = previous is not None and wanted.delivery == self._delivery
             live = (previous or "") if moved else wanted.version
             live = "" if live == "none" else live
-            undone = replace(wanted, version=live, candidate="", share=0.0)
-            if self._rollouts.want(self._model, undone, wanted):
+            before = replace(wanted, version=live, candidate="", share=0.0)
+            if self._rollouts.want(self._model, before, wanted):
                 return live or "none"
 
     def _own(self, candidate: Candidate) -> Wanted:

@@ -51,6 +51,8 @@ from serving.store import ModelStore, read_folder
 SAGEMAKER_FOLDER = Path("/opt/ml/model")
 # How long requests in flight may take after the drain; below the 120 s that a pod gets to end.
 GRACE_S = 100
+# Idle connections are for who asks to close: one that ends just as a request comes in loses the request.
+KEEP_ALIVE_S = 75
 _DYNAMODB = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -139,6 +141,7 @@ class DrainingServer(uvicorn.Server):
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=GRACE_S,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
 

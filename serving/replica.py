@@ -21,12 +21,10 @@ from serving.capture import Capture
 from serving.errors import ModelUnavailable, ServingError
 from serving.metrics import BUCKETS
 from serving.oip import InferRequest, InferResponse
-from serving.rollout import Report, Rollouts, Wanted
+from serving.rollout import LOOK_S, Report, Rollouts, Wanted
 from serving.runtime import Model
 from serving.served import ServedModel
 
-LOOK_S = 2.0
-"""How often a replica asks what it is to serve, seconds."""
 _SAY_AGAIN_S = 10
 _LOAD_AGAIN_S = 30
 _TRIAL_S = 600
@@ -126,7 +124,7 @@ class RolledModel(ServedModel):
             self._report = replace(self._report, delivery=wanted.delivery, candidate="", state="", reason="")
         self._known = wanted
         self._serve(wanted.version or self._first)
-        self._consider(wanted.candidate)
+        self._consider(wanted)
         self._share = wanted.share if self._candidate else 0.0
         self._tell()
 
@@ -167,14 +165,19 @@ class RolledModel(ServedModel):
         self.time(model)
         return model
 
-    def _consider(self, version: str) -> None:
+    def _consider(self, wanted: Wanted) -> None:
         """Load the candidate and try it, once; forget the one before."""
+        version = wanted.candidate
         if not version:
             self._candidate = None
         if not version or version == self._report.candidate:
             return
         self._candidate = None
         self._report = replace(self._report, candidate=version, state="loading", reason="")
+        if self._broken_by(wanted):
+            reason = "the server that had loaded it ended"
+            self._report = replace(self._report, state="refused", reason=reason)
+            return
         self._tell()
         found = self._try_out(version)
         reason = found.pop("refused", "")
@@ -184,6 +187,17 @@ class RolledModel(ServedModel):
             reason = str(error)
         state: Any = "refused" if reason else "ready"
         self._report = replace(self._report, state=state, reason=reason, **found)
+
+    def _broken_by(self, wanted: Wanted) -> bool:
+        """Whether the process before this one ended with the candidate.
+
+        A container that starts anew keeps its name; with that candidate it would end again and again.
+        """
+        before = None if self._said.at else self._rollouts.last_report(self.name, self._report.replica)
+        return before is not None and (
+            (before.delivery, before.candidate) == (wanted.delivery, wanted.candidate)
+            and before.state in ("loading", "ready")
+        )
 
     def _tell(self) -> None:
         """Write the report where it changed, and now and then while there is a candidate: it is alive."""

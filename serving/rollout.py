@@ -5,7 +5,7 @@
     <model>/replicas    <replica>   each replica, about itself, for as long as it lives
 
 No name of a model has a slash, so these keys are nobody else's. The role of a model's pods may read the one
-row and write the others of its own model, and nothing beside them; so no delivery needs a way into the
+row, read and write the others of its own model, and nothing beside them; so no delivery needs a way into the
 cluster, and no pod can say what is live.
 """
 
@@ -20,6 +20,8 @@ from botocore.exceptions import ClientError
 WAKE_MESSAGE = '{"wake":true}'
 """In a model's jobs queue, starts its first replica."""
 WANTED = "wanted"
+LOOK_S = 2.0
+"""How often a replica asks what it is to serve, seconds."""
 _EXPIRES_S = 3600
 """How long the row of a replica stays that has gone, seconds."""
 
@@ -117,6 +119,12 @@ class Rollouts:
         item["expires"] = {"N": str(int(time.time()) + _EXPIRES_S)}
         self._client.put_item(TableName=self._table, Item=item)
 
+    def last_report(self, model: str, replica: str) -> Report | None:
+        """What a replica of this name said last; None where it has not, or not for an hour."""
+        key = {"model": {"S": replicas_key(model)}, "entry": {"S": replica}}
+        found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return _report(found["Item"]) if "Item" in found else None
+
     def reports(self, model: str) -> list[Report]:
         """What the model's replicas have said, those that have gone lately among them."""
         pages = self._client.get_paginator("query").paginate(
@@ -125,8 +133,12 @@ class Rollouts:
             KeyConditionExpression="model = :model",
             ExpressionAttributeValues={":model": {"S": replicas_key(model)}},
         )
-        found = [json.loads(item["document"]["S"]) for page in pages for item in page["Items"]]
-        return [Report(**document | {"latencies": tuple(document["latencies"])}) for document in found]
+        return [_report(item) for page in pages for item in page["Items"]]
+
+
+def _report(item: Mapping[str, Any]) -> Report:
+    document = json.loads(item["document"]["S"])
+    return Report(**document | {"latencies": tuple(document["latencies"])})
 
 
 def _item(key: str, entry: str, document: Mapping[str, Any]) -> dict[str, Any]:

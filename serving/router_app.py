@@ -27,6 +27,8 @@ from serving.router_front import Router, Target
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.
 GRACE_S = 45
+# As the model server's: idle connections are for who asks to close.
+KEEP_ALIVE_S = 75
 _WAITING = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
@@ -82,6 +84,7 @@ def main() -> None:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
 
 

@@ -198,6 +198,20 @@ def test_the_deploy_role_makes_no_role_outside_of_the_boundary() -> None:
     assert not any(fnmatchcase(own, arn) for s in managed for arn in s["Resource"])
 
 
+def test_the_deploy_role_makes_and_unmakes_all_that_sagemaker_gets(whole_program: Recorded) -> None:
+    module = "aws:sagemaker/"
+    kinds = {each.type.split(":")[-1] for each in whole_program.resources if each.type.startswith(module)}
+    kinds = {kind.replace("Configuration", "Config") for kind in kinds}
+    may = {
+        action
+        for group in permissions.POLICIES
+        for statement in permissions.changes(NAMES, group)
+        for action in statement["Action"]
+    }
+    wanted = {f"sagemaker:{verb}{kind}" for kind in kinds for verb in ("Create", "Describe", "Delete")}
+    assert wanted <= may
+
+
 def test_trust_is_for_one_repository_environment_and_branch(deployment_of: Deployed) -> None:
     made = deployment_of("prod")
     trusts = {

@@ -13,6 +13,8 @@ import boto3
 import pytest
 
 from components.delivery_machine import delivery_machine
+from components.delivery_starts import patterns
+from components.names import Names
 from local_aws.emulator import Emulator
 from serving import package
 from serving.delivery_events import publication_id
@@ -22,6 +24,7 @@ from serving.publication import publish
 from tests.serving.conftest import scale_manifest, scale_model
 
 REGION, ACCOUNT = "us-east-1", "000000000000"
+NAMES = Names(platform="inference-platform", environment="tests", account_id=ACCOUNT, region=REGION)
 MODEL = "scale"
 FUNCTION = "model-scale"
 SETTINGS = {
@@ -191,7 +194,7 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
             aws_secret_access_key=embedded["AWS_SECRET_ACCESS_KEY"],
         )
 
-    bucket = "models-of-deliveries"
+    bucket = NAMES.bucket("models")
     s3, iam, steps, events = (client(name) for name in ("s3", "iam", "stepfunctions", "events"))
     s3.create_bucket(Bucket=bucket)
     s3.put_bucket_notification_configuration(
@@ -256,24 +259,7 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/everything",
     )
     assert made["stateMachineArn"] == machine
-    patterns: dict[str, dict[str, Any]] = {
-        "published": {
-            "source": ["aws.s3"],
-            "detail-type": ["Object Created"],
-            "detail": {"object": {"key": [{"wildcard": "models/*/manifest.json"}]}},
-        },
-        "ended": {
-            "source": ["aws.states"],
-            "detail": {
-                "stateMachineArn": [machine],
-                "$or": [
-                    {"status": ["ABORTED", "TIMED_OUT"]},
-                    {"status": ["FAILED"], "error": [{"anything-but": ["DeliveryRefused"]}]},
-                ],
-            },
-        },
-    }
-    for name, pattern in patterns.items():
+    for name, (_, pattern) in patterns(NAMES, machine).items():
         events.put_rule(Name=name, EventPattern=json.dumps(pattern))
         events.put_targets(Rule=name, Targets=[{"Id": "delivery", "Arn": machine}])
     found = Platform(client, embedded, bucket, machine, zips, tmp_path_factory.mktemp("versions"))

@@ -41,42 +41,50 @@ class Replicas(Asking):
             self.answers.append((answer.status_code, answer.json().get("model_version", "")))
 
 
-@pytest.fixture(scope="module")
-def servers(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
-    """Started before the model has any version; its first delivery makes them ready."""
-    sqs = platform.aws("sqs")
-    queue_url = sqs.create_queue(QueueName="job-clustered")["QueueUrl"]
-    settings = {
+def replica(platform: Platform, folder: Path, name: str) -> Server:
+    """A model server, as a pod of that name starts it."""
+    return Server(
+        folder / "log",
+        **platform.environment,
+        MODEL_NAME=MODEL,
+        MODEL_VERSION="v1",
+        MODEL_BUCKET=platform.bucket,
+        MODEL_CACHE_DIR=str(folder / "models"),
+        DELIVERY_TABLE="deliveries",
+        REPLICA_NAME=name,
+    )
+
+
+def settings(platform: Platform, **changes: Any) -> dict[str, Any]:
+    """What deliveries know of the model."""
+    queue_url = platform.aws("sqs").create_queue(QueueName="job-clustered")["QueueUrl"]
+    return {
         **SETTINGS,
         "backend": "eks",
         "worker": "delivery-eks",
         "target": {"queue_url": queue_url},
         "alarms": [],
         "canary_s": 6,
+        **changes,
     }
-    for name, value in (("delivery", settings), ("live", "none"), ("pin", "none")):
+
+
+@pytest.fixture(scope="module")
+def servers(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
+    """Started before the model has any version; its first delivery makes them ready."""
+    known = settings(platform)
+    for name, value in (("delivery", known), ("live", "none"), ("pin", "none")):
         platform.parameter(name, value, MODEL)
-    made = []
-    for number in range(2):
-        folder = tmp_path_factory.mktemp(f"replica-{number}")
-        made.append(
-            Server(
-                folder / "log",
-                **platform.environment,
-                MODEL_NAME=MODEL,
-                MODEL_VERSION="v1",
-                MODEL_BUCKET=platform.bucket,
-                MODEL_CACHE_DIR=str(folder / "models"),
-                DELIVERY_TABLE="deliveries",
-                REPLICA_NAME=f"replica-{number}",
-            )
-        )
+    names = ("replica-0", "replica-1")
+    made = [replica(platform, tmp_path_factory.mktemp(name), name) for name in names]
     try:
         for server in made:
             server.wait("/v2/health/live")
         record = platform.outcome(platform.publish("v1", 2.0, name=MODEL), MODEL)
         assert record["outcome"] == "delivered", record
-        assert json.loads(sqs.receive_message(QueueUrl=queue_url)["Messages"][0]["Body"]) == {"wake": True}
+        queue = known["target"]["queue_url"]
+        [woken] = platform.aws("sqs").receive_message(QueueUrl=queue)["Messages"]
+        assert json.loads(woken["Body"]) == {"wake": True}
         for server in made:
             server.wait()
         assert platform.outcome(platform.publish("v2", 3.0, name=MODEL), MODEL)["outcome"] == "delivered"
@@ -133,13 +141,34 @@ def test_a_canary_that_errors_is_rolled_back(platform: Platform, servers: list[S
     with Replicas(servers) as asked:
         record = platform.outcome(platform.publish("r-faulty", 2.0, name=MODEL, data=faulty()), MODEL)
         gone = len(asked.answers)
-        time.sleep(2.5)  # a replica looks every two seconds
+        time.sleep(0.5)
         after = asked.answers[gone:]
     assert record["outcome"] == "refused", record
     assert "requests ended with a 5xx; 10.00% may" in record["reason"]
     failed = sum(status != 200 for status, _ in asked.answers)
     assert 0 < failed < 0.25 * len(asked.answers)
-    assert set(after[-20:]) == {(200, "v1")}
+    assert set(after) == {(200, "v1")}
+    assert served(servers) == {"v1"}
+
+
+def test_a_canary_that_ends_its_server_is_refused(
+    platform: Platform, servers: list[Server], rollouts: Rollouts, tmp_path: Path
+) -> None:
+    platform.parameter("delivery", settings(platform, canary_s=600), MODEL)
+    breaking = replica(platform, tmp_path, "breaking")
+    try:
+        breaking.wait()
+        delivery = platform.publish("r-deadly", 2.0, name=MODEL)
+        until(lambda: any(r.share for r in rollouts.reports(MODEL) if r.replica == "breaking"), "it is asked")
+        breaking.end()
+        breaking = replica(platform, tmp_path, "breaking")  # as the cluster starts its container anew
+        breaking.wait()
+        record = platform.outcome(delivery, MODEL)
+    finally:
+        breaking.end()
+        platform.parameter("delivery", settings(platform), MODEL)
+    assert record["outcome"] == "refused", record
+    assert record["reason"].endswith("on replica breaking: the server that had loaded it ended")
     assert served(servers) == {"v1"}
 
 
@@ -166,16 +195,7 @@ def test_a_replica_that_starts_later_serves_what_is_live(
     platform: Platform, servers: list[Server], tmp_path: Path
 ) -> None:
     assert platform.outcome(platform.start("v2", model=MODEL), MODEL)["outcome"] == "delivered"
-    late = Server(
-        tmp_path / "log",
-        **platform.environment,
-        MODEL_NAME=MODEL,
-        MODEL_VERSION="v1",
-        MODEL_BUCKET=platform.bucket,
-        MODEL_CACHE_DIR=str(tmp_path / "models"),
-        DELIVERY_TABLE="deliveries",
-        REPLICA_NAME="late",
-    )
+    late = replica(platform, tmp_path, "late")
     try:
         late.wait()
         assert late.http.post(INFER, json=BODY).json()["model_version"] == "v2"

@@ -114,3 +114,68 @@ def test_rolling_back_what_went_live_takes_an_update_and_patience() -> None:
             target.roll_back("first", config)
     client.finish()
     assert target.roll_back("first", config) == "v1"
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+class Dying:
+    """A client whose caller is killed at its n-th change: before it, or once the service has done it."""
+
+    def __init__(self, client: SageMaker, changes: int, *, done: bool) -> None:
+        self._client, self._left, self._done = client, changes, done
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+        if not name.startswith(("create_", "update_")):
+            return real
+
+        def call(**arguments: Any) -> None:
+            self._left -= 1
+            if self._left >= 0 or self._done:
+                real(**arguments)
+            if self._left < 0:
+                raise Killed(name)
+
+        return call
+
+
+def begun(client: Any) -> str:
+    """The steps up to the update; the configuration that it brings."""
+    target = SageMakerTarget(client, "platform-fraud", {})
+    config = str(target.prepare(CANDIDATE)["config"])
+    target.shift(config)
+    return config
+
+
+@pytest.mark.parametrize("changes", range(3))
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_at_any_change_and_run_again_it_is_as_once(changes: int, done: bool) -> None:
+    client = SageMaker()
+    with pytest.raises(Killed):
+        begun(Dying(client, changes, done=done))
+    # The machine runs the step again that was killed, not those before.
+    target, killed_in_shift = SageMakerTarget(client, "platform-fraud", {}), changes == 2
+    config = "platform-fraud-v2-abababab"
+    if killed_in_shift:
+        target.shift(config)
+    else:
+        assert begun(client) == config
+    client.finish()
+    assert target.watch(config) is True
+    assert (client.updates, len(client.models), len(client.configs)) == (1, 2, 2)
+
+
+@pytest.mark.parametrize("changes", range(3))
+@pytest.mark.parametrize("done", [False, True])
+def test_killed_at_any_change_and_given_up_the_recovery_says_what_serves(changes: int, done: bool) -> None:
+    client = SageMaker()
+    with pytest.raises(Killed):
+        begun(Dying(client, changes, done=done))
+    target, moved = SageMakerTarget(client, "platform-fraud", {}), changes == 2 and done
+    if moved:
+        with pytest.raises(EndpointBusy):  # an update cannot be stopped; the machine asks again
+            target.roll_back(None, None)
+        client.finish()
+    assert target.roll_back(None, None) == ("v2" if moved else "v1")

@@ -22,6 +22,7 @@ from serving.manifest import FILE_NAME, Manifest
 from serving.recipes import digits
 from tests.asking import Asking
 from tests.e2e.listener import listening
+from tests.examples import test_model_repository as model_repository
 
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
 REQUESTS = 1000
@@ -147,6 +148,19 @@ def test_requests_in_flight_see_nothing_but_good_versions(
         ("v2", "delivered"),
     ]
     assert all(record["who"] and record["why"] for record in records)
+
+
+def test_the_example_of_a_models_repository_brings_a_version_live(
+    client: Client, local_dir: Path, tmp_path: Path, back_to_v1: None
+) -> None:
+    commands = model_repository.steps()
+    here = {"ENV": "local", "GITHUB_SHA": "0123abc", "INFERENCE_LOCAL_DIR": str(local_dir)}
+    for name in ("train", "evaluate", "publish"):
+        done = model_repository.run(commands[name], tmp_path, **here)
+        assert done.returncode == 0, done.stdout + done.stderr
+    deliveries = Deliveries(client)
+    assert deliveries.live("digits") == "v7"
+    assert deliveries.ledger.history("digits")[0]["why"] == "commit 0123abc"
 
 
 def on_cluster(make: Callable[[Path, str], Path], folder: Path, name: str) -> Path:

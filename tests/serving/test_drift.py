@@ -22,12 +22,16 @@ ROWS = 400
 THRESHOLD = 0.2
 
 
-@pytest.fixture(scope="module")
-def held_out() -> Array:
+def unseen() -> Array:
     """Images that the model was not trained on."""
     images, labels = load_digits(return_X_y=True)
     _, test, _, _ = train_test_split(images, labels, test_size=0.25, random_state=SEED, stratify=labels)
     return np.asarray(test, np.float32)
+
+
+@pytest.fixture(scope="module")
+def held_out() -> Array:
+    return unseen()
 
 
 @pytest.fixture(scope="module")

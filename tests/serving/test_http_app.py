@@ -409,6 +409,15 @@ class TestLife:
             assert slow.recv(65536).startswith(b"HTTP/1.1 200")
         assert server.process.wait(30) == 0
 
+    def test_an_idle_connection_outlives_the_routers_wish_to_keep_it(self, server: Server) -> None:
+        kept = httpx.Limits().keepalive_expiry
+        assert kept
+        with closing(server.connect()) as idle:
+            for pause in (kept + 1, 0):
+                idle.sendall(b"GET /v2/health/live HTTP/1.1\r\nhost: h\r\n\r\n")
+                assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+                time.sleep(pause)
+
     def test_no_request_is_lost_while_it_drains(
         self, start: Start, digits: Path, batch: dict[str, Any]
     ) -> None:

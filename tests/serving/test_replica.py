@@ -12,7 +12,7 @@ from serving.delivery_eks import EksTarget, ReplicasAwaited
 from serving.errors import DeliveryRefused, ModelNotFound, ModelUnavailable
 from serving.golden import decode
 from serving.replica import RolledModel, tried_in_a_process
-from serving.rollout import Report, Wanted
+from serving.rollout import LOOK_S, Report, Wanted
 from serving.runtime import Model
 from tests.serving.conftest import scale_manifest, scale_model
 
@@ -40,6 +40,9 @@ class Table:
 
     def report(self, model: str, report: Report) -> None:
         self.said[report.replica] = report
+
+    def last_report(self, model: str, replica: str) -> Report | None:
+        return self.said.get(replica)
 
     def reports(self, model: str) -> list[Report]:
         return list(self.said.values())
@@ -78,6 +81,7 @@ def woken() -> list[int]:
 def target(table: Table, woken: list[int], monkeypatch: pytest.MonkeyPatch) -> EksTarget:
     monkeypatch.setattr(delivery_eks, "_WAIT_S", 0)
     monkeypatch.setattr(delivery_eks, "_ASK_S", 0)
+    monkeypatch.setattr(delivery_eks, "_HEARD_S", 0)
     return EksTarget(table, "scale", "d1", lambda: woken.append(1))  # type: ignore[arg-type]
 
 
@@ -169,6 +173,62 @@ def test_the_candidates_requests_are_counted_and_the_live_ones_are_not(
     assert measured["p99"] > 0
 
 
+def test_a_rollback_has_ended_once_no_replica_gives_requests_to_the_candidate(
+    table: Table, target: EksTarget
+) -> None:
+    one = replica(table)
+    target.prepare(candidate("v2"))
+    one.load()
+    table.row = replace(table.row or Wanted(), share=0.5)
+    one.load()
+    assert versions(one).keys() == {"v1", "v2"}
+    with pytest.raises(ReplicasAwaited, match="to go back to"):
+        target.roll_back("none")
+    one.load()
+    assert target.roll_back("none") == "none"
+    assert versions(one) == {"v1": 400}
+
+
+def test_a_replica_that_hears_last_is_waited_for(
+    table: Table, target: EksTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = replica(table), replica(table, "b")
+    monkeypatch.setattr(delivery_eks, "_HEARD_S", LOOK_S)
+
+    def sleep(seconds: float) -> None:
+        if seconds >= LOOK_S:  # each looks once in that time
+            two.load()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    target = EksTarget(table, "scale", "d1", one.load)  # type: ignore[arg-type]
+    target.prepare(candidate("v2"))
+    target.attempt(candidate("v2"))
+    with pytest.raises(ReplicasAwaited):
+        target.promote(candidate("v2"))
+    one.load()
+    with pytest.raises(ReplicasAwaited):
+        target.promote(candidate("v2"))
+    two.load()
+    target.promote(candidate("v2"))
+    assert versions(one) == versions(two) == {"v2": 400}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_candidate_that_ended_its_server_is_refused_and_not_loaded_again(
+    table: Table, target: EksTarget, share: float
+) -> None:
+    target.prepare(candidate("v2"))
+    table.row = replace(table.row or Wanted(), share=share)
+    replica(table)
+    again = replica(table)  # the container, started anew
+    assert versions(again) == {"v1": 400}
+    with pytest.raises(DeliveryRefused, match="on replica a: the server that had loaded it ended"):
+        target.measured(candidate("v2"))
+    table.row = Wanted(candidate="v2", delivery="d2", revision=2)
+    again.load()
+    EksTarget(table, "scale", "d2", lambda: None).attempt(candidate("v2"))  # type: ignore[arg-type]
+
+
 def test_rolled_back_after_the_requests_had_moved(table: Table, target: EksTarget) -> None:
     one = replica(table)
     for version in ("v1", "v2"):
@@ -180,8 +240,10 @@ def test_rolled_back_after_the_requests_had_moved(table: Table, target: EksTarge
     assert versions(one) == {"v2": 400}
     late = EksTarget(table, "scale", "to-v2", lambda: None)  # type: ignore[arg-type]
     assert late.roll_back(None) == "v2"  # a recovery does not know what was before
-    assert late.roll_back("v1") == "v1"
+    with pytest.raises(ReplicasAwaited, match="to go back to v1"):
+        late.roll_back("v1")
     one.load()
+    assert late.roll_back("v1") == "v1"
     assert versions(one) == {"v1": 400}
     with pytest.raises(DeliveryRefused, match="no longer the candidate"):
         late.promote(candidate("v2"))
