@@ -169,8 +169,8 @@ def _subject(body: str) -> tuple[str, int] | None:
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
     if "job" not in content:
-        id, _, part = str(content.get("inferenceId")).partition(":")
-        return (id, int(part)) if ID.fullmatch(id) and part.isdecimal() else None
+        id, _, number = str(content.get("inferenceId")).partition(":")
+        return (id, int(number)) if ID.fullmatch(id) and number.isdecimal() else None
     id, part = content["job"], content.get("part")
     if not isinstance(id, str) or not ID.fullmatch(id) or not isinstance(part, int):
         raise ValueError("it names no job and part")
