@@ -170,7 +170,7 @@ class ClusterWorker(pulumi.ComponentResource):
         environment: dict[str, pulumi.Input[str]] = {
             "AWS_REGION": args.names.region,
             "DATA_BUCKET": args.data_bucket,
-            "JOBS_CONFIG": args.jobs.config_key,
+            "JOBS_CONFIG": args.jobs.config_of(args.model),
             "MODEL_NAME": args.model,
             "MODEL_URL": pulumi.Output.concat("http://", args.route.host, f":{args.route.port}"),
             "ENGINE": args.route.engine,

@@ -1,7 +1,7 @@
 """Batch and asynchronous inference: files and requests in, results out, every row accounted for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pulumi
 import pulumi_aws as aws
@@ -65,7 +65,7 @@ class Jobs(pulumi.ComponentResource):
     integration: pulumi.Output[Json]
     """What API Gateway needs to call the jobs API."""
     config_key: pulumi.Output[str]
-    """Key of the settings in the data bucket, which workers outside this component read, too."""
+    """Key of the settings in the data bucket."""
     table_name: pulumi.Output[str]
     control_queue: JobsQueue
     grants: Grants
@@ -89,23 +89,17 @@ class Jobs(pulumi.ComponentResource):
         )
         self.table_name = table.table_name
         self.control_queue = self._control_queue()
-        self.config_key = settings_object(
-            f"{name}-config",
-            JobsSettings(
-                table=table.table_name,
-                control_queue=self.control_queue,
-                models=args.models,
-                limits=args.tenants,
-                attempts=args.attempts,
-                visibility_s=args.part_timeout_s,
-                keep_days=args.keep_days,
-                part=args.part,
-            ),
-            bucket=args.data_bucket,
-            data_key_arn=args.defaults.data_key_arn,
-            tags=self._tags,
-            opts=self._child,
+        self._settings = JobsSettings(
+            table=table.table_name,
+            control_queue=self.control_queue,
+            models=args.models,
+            limits=args.tenants,
+            attempts=args.attempts,
+            visibility_s=args.part_timeout_s,
+            keep_days=args.keep_days,
+            part=args.part,
         )
+        self.config_key = self._stored(f"{name}-config", "config/jobs", self._settings)
         worked_on = {model: entry for model, entry in args.models.items() if entry.by != "cluster"}
         self.grants = Grants(
             names=self._names,
@@ -143,6 +137,23 @@ class Jobs(pulumi.ComponentResource):
         )
         self.integration = self._integration()
         self.register_outputs({"table_name": self.table_name, "config_key": self.config_key})
+
+    def config_of(self, model: str) -> pulumi.Output[str]:
+        """Key of settings that know one model alone, for a worker outside of this component: it starts anew
+        where they change, and so not where another model moves."""
+        settings = replace(self._settings, models={model: self._args.models[model]})
+        return self._stored(f"{self._name}-{model}-config", f"config/jobs-{model}", settings)
+
+    def _stored(self, name: str, prefix: str, settings: JobsSettings) -> pulumi.Output[str]:
+        return settings_object(
+            name,
+            settings,
+            prefix=prefix,
+            bucket=self._args.data_bucket,
+            data_key_arn=self._args.defaults.data_key_arn,
+            tags=self._tags,
+            opts=self._child,
+        )
 
     def _control_queue(self) -> JobsQueue:
         """Events of this environment's own rules may be put in; the queue's name is known beforehand."""

@@ -63,12 +63,16 @@ def settings_object(
     name: str,
     settings: JobsSettings,
     *,
+    prefix: str,
     bucket: pulumi.Input[str],
     data_key_arn: pulumi.Input[str],
     tags: Mapping[str, str],
     opts: pulumi.ResourceOptions,
 ) -> pulumi.Output[str]:
-    """Key of the object. It changes with the content, so a function that runs keeps what it began with."""
+    """Key of the object, which begins with `prefix`.
+
+    It changes with the content, so a function that runs keeps what it began with.
+    """
 
     def document(known: Mapping[str, Any]) -> str:
         return json.dumps(
@@ -102,7 +106,7 @@ def settings_object(
     stored = aws.s3.BucketObjectv2(
         name,
         bucket=bucket,
-        key=content.apply(_key),
+        key=content.apply(lambda text: f"{prefix}-{_digest(text)}.json"),
         content=content,
         content_type="application/json",
         kms_key_id=data_key_arn,
@@ -113,5 +117,5 @@ def settings_object(
     return stored.key
 
 
-def _key(content: str) -> str:
-    return f"config/jobs-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ import boto3
 import httpx
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from inferctl.client import Client
 from inferctl.errors import CommandFailed
@@ -95,7 +95,8 @@ def list_jobs(tenant: Tenant, env: Env = "local") -> None:
 
     Example: inferctl jobs list acme
     """
-    table = Table("id", "model", "state", "rows", "failed", "reason")
+    # An id is there to be copied, and to be read by scripts: it is never cut.
+    table = Table(Column("id", no_wrap=True, min_width=32), "model", "state", "rows", "failed", "reason")
     for job in _call(deployed(env).client(), tenant, "GET", "/v2/jobs")["jobs"]:
         rows = f"{job['rows']['done']}/{job['rows']['all']}"
         table.add_row(

@@ -101,7 +101,14 @@ class JobsApi:
     def _check_room(self, tenant: str) -> None:
         limit = self._platform.limits.get(tenant, Limits()).active_jobs
         newest = islice(self._platform.table.of_tenant(tenant), 2 * limit)
-        if sum(job.state not in FINAL for job in newest) >= limit:
+        # Whose address has expired waits for nothing any more, until somebody asks for a new one.
+        since = int(time.time()) - UPLOAD_S
+        active = (
+            job
+            for job in newest
+            if job.state not in FINAL and (job.state != "awaiting_upload" or job.created > since)
+        )
+        if sum(1 for _ in active) >= limit:
             raise JobRefused(f"{limit} jobs are not finished yet; wait for some or cancel them", 429)
 
     def _own(self, tenant: str, id: str) -> Job:

@@ -9,13 +9,13 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from serving.jobs import FINAL, FIRST_ROW, InputKey, Job, JobRefused, format_of, job_id
 from serving.jobs_flow import Platform, dead_letter, dispatch, finish, send_parts, tell_control
+from serving.jobs_objects import MULTIPART_BYTES, Uploads, read_ahead, write_object
 from serving.jobs_rows import RangeReader, json_lines, parquet_rows, parts_of, to_parquet
 
 MAX_INPUT_BYTES = 5 * 2**30
@@ -23,8 +23,8 @@ MAX_INPUT_BYTES = 5 * 2**30
 _GONE = frozenset({"404", "405", "412", "NoSuchKey", "NoSuchVersion", "PreconditionFailed"})
 _ETAG = "etag:"
 """How the version of an object is written whose event carries no version, as in a bucket without versions."""
-_UPLOADS = 8
-_MULTIPART_BYTES = 8 * 2**20  # S3 wants 5 MiB at least for all parts but the last
+_AT_ONCE = 8
+"""Parts that are written, or read, at the same time."""
 # A read-ahead that keeps Parquet's many small reads from being requests each.
 _BUFFER_BYTES = 4 * 2**20
 
@@ -52,7 +52,7 @@ class Control:
             self._last_try(
                 receive_count,
                 lambda: self.intake(key, version),
-                lambda: self._found(self._known(key), key, version),
+                lambda: self._of_file(key, version),
                 key=key,
             )
         else:
@@ -62,16 +62,23 @@ class Control:
         self, receive_count: int, act: Callable[[], None], find: Callable[[], Job | None], **what: str
     ) -> None:
         """What fails at every try ends as a failed job with a reason, not as a job that never ends."""
+        if receive_count > self._platform.attempts:
+            # Each earlier function ended without a word, as one does that lacks memory or time.
+            self._give_up(f"{receive_count - 1} functions ended on it without an answer", find, **what)
+            return
         try:
             act()
         except Exception as error:
             if receive_count < self._platform.attempts:
                 raise
-            reason = f"the platform failed {receive_count} times on it: {type(error).__name__}"
             logger.exception("given up", extra={"fields": what})
-            dead_letter(self._platform, self._platform.dead_letters_url, reason, **what)
-            if (job := find()) is not None:
-                finish(self._platform, job, "failed", reason=reason)
+            reason = f"the platform failed {receive_count} times on it: {type(error).__name__}"
+            self._give_up(reason, find, **what)
+
+    def _give_up(self, reason: str, find: Callable[[], Job | None], **what: str) -> None:
+        dead_letter(self._platform, self._platform.dead_letters_url, reason, **what)
+        if (job := find()) is not None:
+            finish(self._platform, job, "failed", reason=reason)
 
     def intake(self, key: str, version: str) -> None:
         """A file came: make or find its job, and split it."""
@@ -94,6 +101,12 @@ class Control:
 
     def _known(self, key: str) -> InputKey:
         return InputKey.of(key, self._platform.routes, self._platform.limits)
+
+    def _of_file(self, key: str, version: str) -> Job | None:
+        try:
+            return self._found(self._known(key), key, version)
+        except JobRefused:
+            return None
 
     def _found(self, known: InputKey, key: str, version: str) -> Job | None:
         """The job that a file belongs to, if it is there."""
@@ -139,7 +152,7 @@ class Control:
         if size > MAX_INPUT_BYTES:
             raise JobRefused(f"the file has {size} bytes, at most {MAX_INPUT_BYTES} are taken: split it")
         parts, rows = 0, 0
-        with _Uploads(_UPLOADS) as uploads:
+        with Uploads(_AT_ONCE) as uploads:
             for content, count in parts_of(self._lines(job, size), self._size):
                 key = job.part_key(parts)
                 first = {FIRST_ROW: str(rows)}
@@ -180,39 +193,21 @@ class Control:
         if job.parts == 0 or sorted(parts) != list(range(job.parts)):
             return  # asked too early, or a part was taken back
         if job.state not in FINAL:
-            contents = (
-                self._s3.get_object(Bucket=self._bucket, Key=parts[number].key)["Body"].read()
-                for number in range(job.parts)
-            )
+            keys = (parts[number].key for number in range(job.parts))
+            contents = read_ahead(self._s3, self._bucket, keys, _AT_ONCE)
             if job.format == "parquet":
                 with tempfile.TemporaryFile() as file:
                     to_parquet(contents, file)
                     file.seek(0)
-                    self._write(job.result_key(), iter(lambda: file.read(_MULTIPART_BYTES), b""))
+                    chunks = iter(lambda: file.read(MULTIPART_BYTES), b"")
+                    write_object(self._s3, self._bucket, job.result_key(), chunks)
             else:
-                self._write(job.result_key(), contents)
+                write_object(self._s3, self._bucket, job.result_key(), contents)
         if job.rows_failed < job.rows:
             finish(self._platform, job, "succeeded", output_key=job.result_key())
             return
         reason = next((part.reason for part in parts.values() if part.reason), "every row failed")
         finish(self._platform, job, "failed", reason=reason, output_key=job.result_key())
-
-    def _write(self, key: str, chunks: Iterator[bytes]) -> None:
-        """Write an object of any size; it is there as a whole or not at all."""
-        target = {"Bucket": self._bucket, "Key": key}
-        first = _filled(chunks)
-        if len(first) < _MULTIPART_BYTES:
-            self._s3.put_object(**target, Body=first)
-            return
-        upload = target | {"UploadId": self._s3.create_multipart_upload(**target)["UploadId"]}
-        written: list[dict[str, Any]] = []
-        data = first
-        while data:
-            number = len(written) + 1
-            tag = self._s3.upload_part(**upload, PartNumber=number, Body=data)["ETag"]
-            written.append({"PartNumber": number, "ETag": tag})
-            data = _filled(chunks)
-        self._s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": written})
 
     def sweep(self) -> None:
         """Help jobs on that show no progress: a message may have been lost with whoever had it."""
@@ -233,38 +228,3 @@ class Control:
                 lost = [part for part in range(job.dispatched) if part not in committed]
                 send_parts(self._platform, job, lost)
                 dispatch(self._platform, job.tenant, job.model)
-
-
-class _Uploads:
-    """Some uploads at once; no more wait than run, so memory is bounded. Errors come out at the end."""
-
-    def __init__(self, at_once: int) -> None:
-        self._threads, self._at_once = ThreadPoolExecutor(at_once), at_once
-        self._running: set[Future[Any]] = set()
-
-    def __enter__(self) -> "_Uploads":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._threads.shutdown(cancel_futures=kind is not None)
-        if kind is None:
-            for upload in self._running:
-                upload.result()
-
-    def add(self, put: Callable[..., Any], **arguments: Any) -> None:
-        """Start an upload as soon as one may."""
-        while len(self._running) >= self._at_once:
-            done, self._running = wait(self._running, return_when=FIRST_COMPLETED)
-            for upload in done:
-                upload.result()
-        self._running.add(self._threads.submit(put, **arguments))
-
-
-def _filled(chunks: Iterator[bytes]) -> bytes:
-    """Chunks put together until they are enough for a part of a multipart upload."""
-    buffer = bytearray()
-    for chunk in chunks:
-        buffer += chunk
-        if len(buffer) >= _MULTIPART_BYTES:
-            break
-    return bytes(buffer)

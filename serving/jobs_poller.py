@@ -47,12 +47,18 @@ class Poller:
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Work until `stopping` is set; a message that was begun is finished."""
+        """Work until `stopping` is set; a message that was begun is finished.
+
+        Where AWS itself fails, the message is left, and comes again to this worker or another one.
+        """
         while not self.stopping.is_set():
-            if self._ready():
-                self.work_once(_POLL_S)
-            else:
-                self.stopping.wait(_NOT_READY_S)
+            try:
+                if self._ready():
+                    self.work_once(_POLL_S)
+                    continue
+            except Exception:
+                logger.exception("a message is left to be tried again")
+            self.stopping.wait(_NOT_READY_S)
 
     def work_once(self, wait_s: int) -> int:
         """Handle what the queue has now, or gets within `wait_s`; how many messages it was."""

@@ -135,14 +135,15 @@ class JobTable:
                 "Update": {
                     "TableName": self._table.name,
                     "Key": _key(job.id),
-                    "UpdateExpression": "SET #state = :running, #share = :share, updated = :now "
-                    f"ADD {_adds(less)}",
+                    "UpdateExpression": "SET #state = :running, #share = :share, updated = :now, "
+                    f"reason = :none, output_key = :none ADD {_adds(less)}",
                     "ConditionExpression": "#state <> :cancelled",
                     "ExpressionAttributeNames": {"#state": "state", "#share": "share"} | _names(less),
                     "ExpressionAttributeValues": {
                         ":running": "running",
                         ":cancelled": "cancelled",
                         ":share": job.share,
+                        ":none": "",
                         ":now": int(time.time()),
                     }
                     | _values(less),

@@ -6,14 +6,15 @@ comes again finds the part committed. A part that fails at every try ends with a
 and with a dead letter that has the reason.
 
 Messages of a model's queue: {"job", "part"}; {"wake": true}, which only starts a cold model; and what
-SageMaker tells of an asynchronous answer, whose `inferenceId` is `inference_id` of the part that asked.
+SageMaker tells of an asynchronous answer, whose `inferenceId` is `inference_id` of the part that asked. Any
+other one is a dead letter at once: no worker will ever read it.
 https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html
 """
 
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from serving.jobs_flow import Platform, dead_letter, dispatch, part_settled
 from serving.jobs_predict import AnswersLater, Predictor, TryLater, encode_results
 
 _LONGEST_WAIT_S = 600
+_SHOWN = 1000
+"""Characters that a dead letter has of a message that cannot be read."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,11 @@ class Worker:
 
     def handle(self, message: Message) -> bool:
         """Work on a message. True when it is done with and is to be deleted."""
-        subject = _subject(json.loads(message.body))
+        try:
+            subject = _subject(message.body)
+        except ValueError as error:
+            self._put_away(message, f"no message of a jobs queue: {error}")
+            return True
         if subject is None:
             return True
         id, part = subject
@@ -110,6 +117,11 @@ class Worker:
                 self._platform, url, reason, job=job.id, part=part, model=job.model, tenant=job.tenant
             )
 
+    def _put_away(self, message: Message, reason: str) -> None:
+        routes = self._platform.routes.values()
+        url = next(route.dead_letters_url for route in routes if route.queue_url == self._queue_url)
+        dead_letter(self._platform, url, reason, message=message.body[:_SHOWN])
+
     def _commit(self, job: Job, part: int, outcome: PartOutcome) -> bool:
         if self._platform.table.commit(job, part, outcome):
             return True
@@ -150,13 +162,19 @@ def inference_id(job: Job, part: int) -> str:
     return f"{job.id}:{part}"
 
 
-def _subject(content: Mapping[str, Any]) -> tuple[str, int] | None:
+def _subject(body: str) -> tuple[str, int] | None:
     """The job and the part that a message is about; None for a wake message, which has woken whom it was for,
-    and for an answer that no job asked for."""
-    if "job" in content:
-        return content["job"], int(content["part"])
-    id, _, part = str(content.get("inferenceId")).partition(":")
-    return (id, int(part)) if ID.fullmatch(id) and part.isdecimal() else None
+    and for an answer that no job asked for. Raises ValueError for what is no message of ours."""
+    content = json.loads(body)
+    if not isinstance(content, dict):
+        raise ValueError("it is no JSON object")
+    if "job" not in content:
+        id, _, number = str(content.get("inferenceId")).partition(":")
+        return (id, int(number)) if ID.fullmatch(id) and number.isdecimal() else None
+    id, part = content["job"], content.get("part")
+    if not isinstance(id, str) or not ID.fullmatch(id) or not isinstance(part, int):
+        raise ValueError("it names no job and part")
+    return id, part
 
 
 def delete(sqs: Any, queue_url: str, receipt: str) -> None:

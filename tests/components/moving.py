@@ -17,7 +17,6 @@ REGISTERS = {
     "gateway-deployment",  # follows the document
     # Which models take jobs, and whom their functions and the deliveries' worker may call.
     "jobs-config",
-    "jobs-stays-too-deployment",
     *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
     "model-delivery-eks-role-policy",
     "model-delivery-lambda-role-policy",

@@ -42,15 +42,23 @@ def test_every_model_of_the_cluster_has_a_worker_that_asks_its_server(made: Reco
         if each.name.startswith("jobs-")
     }
     assert workers == set(on_cluster(made))
-    config = made.named("jobs-config").inputs["key"]
     for model in workers:
         told = environment(made, model)
         assert container(made, model)["command"] == ["python", "-m", "serving.jobs_poller"]
         service = made.named(f"model-{model}-service").inputs
         port = int(service["spec"]["ports"][0]["port"])
         assert told["MODEL_URL"] == f"http://model-{model}.inference.svc.cluster.local:{port}"
-        assert (told["MODEL_NAME"], told["JOBS_CONFIG"]) == (model, config)
+        assert told["MODEL_NAME"] == model
         assert told["ENGINE"] == loader.from_file(made.exports["environment"]).models[model].engine
+
+
+def test_a_worker_knows_of_its_own_model_only_and_so_stays_when_another_one_moves(made: Recorded) -> None:
+    every = json.loads(made.named("jobs-config").inputs["content"])
+    for model in on_cluster(made):
+        own = made.named(f"jobs-{model}-config").inputs
+        assert environment(made, model)["JOBS_CONFIG"] == own["key"]
+        assert json.loads(own["content"]) == {**every, "routes": {model: every["routes"][model]}}
+        assert own["key"].startswith(f"config/jobs-{model}-")
 
 
 def test_waiting_messages_start_workers_from_none_to_one_for_each_replica(made: Recorded) -> None:

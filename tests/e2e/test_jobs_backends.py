@@ -16,6 +16,7 @@ BACKENDS = {
     "digits": "the function",
     "digits-gpu": "the cluster's worker",
     "fraud": "the endpoint, at once",
+    "scores": "the serverless endpoint, at once",
     "documents": "the endpoint, through S3 and topics",
 }
 ROWS, POISONED = 300, (7, 299)

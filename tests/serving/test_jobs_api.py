@@ -1,6 +1,7 @@
 """The jobs routes: whose job it is, what is refused and how, and that asking twice is asking once."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from serving.jobs import JobRefused, Limits
-from serving.jobs_api_app import JobsApi
+from serving.jobs_api_app import UPLOAD_S, JobsApi
 from serving.jobs_rows import PartSize
 from tests.serving.conftest import Aws
 from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
@@ -158,6 +159,17 @@ def test_a_tenant_at_its_limit_waits_and_others_do_not(api: Api) -> None:
     assert status == 429
     assert "3 jobs" in answer["error"]
     assert api.submit({"rows": images(1)}, "globex")[0] == 202
+
+
+def test_a_job_whose_upload_never_came_takes_no_room_for_ever(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        assert api.submit({"upload": "never.jsonl"})[0] == 202
+    assert api.submit({"upload": "x.jsonl"})[0] == 429
+    later = time.time() + UPLOAD_S + 1
+    monkeypatch.setattr("serving.jobs_api_app.time.time", lambda: later)
+    assert api.submit({"upload": "x.jsonl"})[0] == 202
 
 
 def test_a_cancelled_job_stays_cancelled_and_a_finished_one_finished(api: Api) -> None:

@@ -253,9 +253,34 @@ def test_the_sweep_sends_again_what_was_lost(at: JobsPlatform) -> None:
 
 
 def test_a_cancelled_job_is_not_worked_on(at: JobsPlatform) -> None:
+    asked: list[str] = []
+
+    def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(path)
+        return at.ask(method, path, body)
+
     at.control.handle(at.put("x.jsonl", rows(60)))
     (job,) = at.jobs()
     assert at.platform.table.finish(job, "cancelled")
-    at.run()
+    assert at.work(at.worker(ask)) == LIMITS.parts_in_flight
+    at.control_all()
     (job,) = at.jobs()
     assert (job.state, job.done, job.output_key) == ("cancelled", 0, "")
+    assert asked == []
+
+
+def test_what_is_predicted_while_its_job_is_cancelled_counts_for_nobody(at: JobsPlatform) -> None:
+    at.control.handle(at.put("x.jsonl", rows(10)))
+    (job,) = at.jobs()
+
+    def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        at.platform.table.finish(job, "cancelled")
+        return at.ask(method, path, body)
+
+    assert at.work(at.worker(ask)) == 1
+    at.control_all()
+    (job,) = at.jobs()
+    assert (job.state, job.done, job.rows_done) == ("cancelled", 0, 0)
+    assert at.platform.table.usage("acme") == []
+    found = at.platform.s3.list_objects_v2(Bucket=at.platform.bucket, Prefix=f"{job.work_folder}/out/")
+    assert "Contents" not in found

@@ -65,7 +65,7 @@ def test_parts_end_at_rows_or_bytes() -> None:
 
 
 def test_a_file_larger_than_the_memory_that_it_may_take() -> None:
-    """64 MiB of lines, made while they are read; `benchmarks/jobs.py` does it with 1 GB and from S3."""
+    """64 MiB of lines, made while they are read; `benchmarks/jobs.py` does it with 1 GB."""
     chunk = (b'{"image": [' + b"1.0, " * 100 + b"1.0]}\n") * 2000
     chunks = (chunk for _ in range(64 * 2**20 // len(chunk)))
     tracemalloc.start()
