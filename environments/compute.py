@@ -11,6 +11,7 @@
 Every other combination is refused with the choices that are left.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Self
@@ -255,11 +256,19 @@ class GpuCapacity:
 
 
 def gpu_capacity(models: Mapping[str, BaseModel]) -> GpuCapacity:
-    """Nodes for all EKS models at their maxima, and for the replica that an update starts beside them."""
-    on_cluster = [model for model in models.values() if isinstance(model, EksModel)]
+    """Nodes for all EKS models at their maxima, and for the replica that an update starts beside them.
+
+    Whole nodes of each type: Karpenter starts none that would take the pool beyond its limit.
+    https://karpenter.sh/docs/concepts/nodepools/#speclimits
+    """
+    needed: Counter[str] = Counter()
+    for model in models.values():
+        if isinstance(model, EksModel):
+            needed[model.accelerator] += (model.scale.max + 1) * model.gpus
+    sizes = {name: ACCELERATORS[name].gpus for name in needed}
     return GpuCapacity(
-        instance_types=sorted({model.accelerator for model in on_cluster}),
-        gpus=sum((model.scale.max + 1) * model.gpus for model in on_cluster),
+        instance_types=sorted(needed),
+        gpus=sum(-(-gpus // sizes[name]) * sizes[name] for name, gpus in needed.items()),
     )
 
 

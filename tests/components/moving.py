@@ -18,9 +18,9 @@ REGISTERS = {
     # Which models take jobs, and whom their functions and the deliveries' worker may call.
     "jobs-config",
     "jobs-stays-too-deployment",
-    *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
+    *(f"jobs-{role}-function" for role in ("api", "control", "worker")),
+    "jobs-worker-role-policy",
     "model-delivery-eks-role-policy",
-    "model-delivery-lambda-role-policy",
     "model-delivery-machine-role-policy",
     "model-delivery-sagemaker-role-policy",
     # What is parked when it idles, and at night.
