@@ -42,8 +42,9 @@ FORTY = {f"reviewclassifier{number}": BACKENDS[number % len(BACKENDS)] for numbe
 
 def stage(folder: Path, models: Mapping[str, Any]) -> Recorded:
     """The whole program with these models and no other."""
-    none_other = dict.fromkeys(loader.from_file(ENVIRONMENT).models)
-    settings = {"models": {**none_other, **models}, "cluster": {"always": True}, "load": {}}
+    env = loader.from_file(ENVIRONMENT)
+    cluster = {"always": True, **env.cluster.model_dump(include={"access"})}
+    settings = {"models": {**dict.fromkeys(env.models), **models}, "cluster": cluster, "load": {}}
     return program(ENVIRONMENT, folder, settings)
 
 
