@@ -132,14 +132,14 @@ class Delivery(pulumi.ComponentResource):
             environment: dict[str, pulumi.Input[str]] = {}
             match backend:
                 case "lambda":
-                    statements = lambda_statements(args.defaults, models)
+                    statements = lambda_statements(args.defaults)
                 case "eks":
                     statements = eks_statements(args.defaults, self._names.function("delivery"), models)
                     environment = {"DELIVERY_TABLE": table.name}
                 case _:
                     endpoints = [args.models[model].endpoint for model in models]
                     roles = [endpoint.execution_role_arn for endpoint in endpoints if endpoint]
-                    statements = sagemaker_statements(args.defaults, models, roles)
+                    statements = sagemaker_statements(args.defaults, roles)
             workers[backend] = self._function(backend, f"{backend}_worker", 900, statements, environment)
         return workers
 

@@ -1,6 +1,9 @@
-"""What the workers of deliveries may do, backend by backend."""
+"""What the workers of deliveries may do, backend by backend.
 
-from collections.abc import Iterable, Sequence
+Models are named by the beginning of their functions' and endpoints' names, as in `components.jobs_roles`.
+"""
+
+from collections.abc import Sequence
 
 import pulumi
 
@@ -19,13 +22,11 @@ def watch_statements(names: Names) -> list[iam.Statement]:
     ]
 
 
-def lambda_statements(
-    defaults: FunctionDefaults, models: Iterable[str]
-) -> pulumi.Output[list[iam.Statement]]:
+def lambda_statements(defaults: FunctionDefaults) -> pulumi.Output[list[iam.Statement]]:
     """To publish, try and route to versions of the models' functions, and of no others."""
     names = defaults.names
-    functions = [names.arn("lambda", f"function:{names.function(f'model-{model}')}") for model in models]
-    versions = [f"{function}:*" for function in functions]
+    functions = names.arn("lambda", f"function:{names.function('model-*')}")
+    versions = f"{functions}:*"
 
     def known(data_key_arn: str) -> list[iam.Statement]:
         return [
@@ -42,10 +43,10 @@ def lambda_statements(
                     "lambda:ListVersionsByFunction",
                     "lambda:InvokeFunction",
                 ],
-                [*functions, *versions],
+                [functions, versions],
             ),
             # With a qualifier only: the functions themselves are the stack's.
-            iam.allow("OldVersions", ["lambda:DeleteFunction"], versions),
+            iam.allow("OldVersions", ["lambda:DeleteFunction"], [versions]),
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars-encryption.html
             iam.allow(
                 "Variables",
@@ -89,31 +90,30 @@ def eks_statements(
 
 
 def sagemaker_statements(
-    defaults: FunctionDefaults, models: Iterable[str], role_arns: Sequence[pulumi.Input[str]]
+    defaults: FunctionDefaults, role_arns: Sequence[pulumi.Input[str]]
 ) -> pulumi.Output[list[iam.Statement]]:
     """To make models and configurations like those of the models' endpoints, and to update the endpoints.
 
     Args:
-        models: names of the models.
         role_arns: execution roles of their containers, which a new model of theirs gets.
     """
     names = defaults.names
-    prefixes = [f"{names.prefix}-{model}-" for model in models]
-
-    def arns(kind: str) -> list[str]:
-        return [names.arn("sagemaker", f"{kind}/{prefix}*") for prefix in prefixes]
+    model, endpoint, configuration = (
+        names.arn("sagemaker", f"{kind}/{names.prefix}-*")
+        for kind in ("model", "endpoint", "endpoint-config")
+    )
 
     def known(roles: Sequence[str]) -> list[iam.Statement]:
         return [
             iam.allow(
                 "Endpoints",
                 ["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpoint"],
-                [*arns("endpoint"), *arns("endpoint-config")],
+                [endpoint, configuration],
             ),
             iam.allow(
                 "Versions",
                 ["sagemaker:CreateModel", "sagemaker:CreateEndpointConfig"],
-                [*arns("model"), *arns("endpoint-config")],
+                [model, configuration],
             ),
             # The first ones have names that the stack generated.
             iam.allow(

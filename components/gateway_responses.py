@@ -54,5 +54,10 @@ def gateway_responses() -> Json:
         ),
         "QUOTA_EXCEEDED": response(429, text("the tenant's daily quota is used up"), Retry_After="3600"),
         "INTEGRATION_TIMEOUT": response(504, text("the model did not answer in time")),
-        "INTEGRATION_FAILURE": response(502, text("the model's backend could not be reached")),
+        # No router, or on `local` no process: as of a model that is cold.
+        "INTEGRATION_FAILURE": response(
+            503,
+            text("the model's backend cannot be reached: it is starting or out of order; try again"),
+            Retry_After="5",
+        ),
     }

@@ -21,6 +21,11 @@ def queue_prefix(names: Names) -> str:
     return f"{names.prefix}-job-"
 
 
+def dead_letters_prefix(names: Names) -> str:
+    """How the names of all dead-letter queues of jobs begin."""
+    return f"{names.prefix}-dlq-"
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobsQueueArgs:
     """Arguments of `JobsQueue`."""
@@ -55,7 +60,9 @@ class JobsQueue(pulumi.ComponentResource):
         super().__init__("inference-platform:jobs_queue:JobsQueue", name, None, opts)
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
-        dead_letters = self._queue("dead-letters", f"{args.names.prefix}-dlq-{args.model}", retention_days=14)
+        dead_letters = self._queue(
+            "dead-letters", dead_letters_prefix(args.names) + args.model, retention_days=14
+        )
         queue = self._queue(
             "queue", queue_prefix(args.names) + args.model, retention_days=4, dead_letters=dead_letters
         )

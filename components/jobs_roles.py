@@ -1,4 +1,9 @@
-"""What each function and worker of the jobs may do, and nothing beside it."""
+"""What each function and worker of the jobs may do, and nothing beside it.
+
+Who works for all models names them by the beginning of their names, which are this environment's: a role's
+policies have room for 10,240 characters together, and lists of some forty models do not fit.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +12,8 @@ from typing import Any
 import pulumi
 
 from components import iam
-from components.jobs_queue import JobsQueue
+from components.function import LIVE
+from components.jobs_queue import JobsQueue, dead_letters_prefix, queue_prefix
 from components.jobs_settings import JobModel
 from components.names import Names
 
@@ -63,11 +69,7 @@ class Grants:
                     "WriteResults", ["s3:PutObject", "s3:AbortMultipartUpload"], [self._objects("output")]
                 ),
                 iam.allow("Consume", _CONSUME, [known["control"]]),
-                iam.allow(
-                    "Send",
-                    ["sqs:SendMessage"],
-                    [*known["queues"], *known["dead"], known["control"], known["control_dead"]],
-                ),
+                iam.allow("Send", ["sqs:SendMessage"], [self._every(queue_prefix), self._dead_letters()]),
                 iam.allow("TellTheWorld", ["events:PutEvents"], [bus]),
             ]
 
@@ -75,56 +77,61 @@ class Grants:
 
     def worker(self) -> pulumi.Output[list[iam.Statement]]:
         """The worker function, which works for every model but those of the cluster."""
-        asks = (
-            ("AskModels", "lambda:InvokeFunction", self._targets("function")),
-            ("AskEndpoints", "sagemaker:InvokeEndpoint", self._targets("endpoint")),
-            ("AskEndpointsLater", "sagemaker:InvokeEndpointAsync", self._targets("async-endpoint")),
-        )
+        kinds = {model.by for model in self.models.values()}
+        functions = self.names.arn("lambda", f"function:{self.names.function('model-*')}:{LIVE}")
+        endpoints = self.names.arn("sagemaker", f"endpoint/{self.names.prefix}-*")
+        asks = [
+            iam.allow(sid, [action], [models])
+            for kind, sid, action, models in (
+                ("function", "AskModels", "lambda:InvokeFunction", functions),
+                ("endpoint", "AskEndpoints", "sagemaker:InvokeEndpoint", endpoints),
+                ("async-endpoint", "AskEndpointsLater", "sagemaker:InvokeEndpointAsync", endpoints),
+            )
+            if kind in kinds
+        ]
 
         def statements(known: Mapping[str, Any]) -> list[iam.Statement]:
             found = {"StringLike": {"s3:prefix": "work/*"}}
             # To see whether an asynchronous answer is there; S3 says "forbidden" of what is not.
             find = iam.allow("FindAnswers", ["s3:ListBucket"], [self.names.bucket_arn("data")], found)
             return [
-                *self._worker(known, "work/*"),
-                *([find] if known["AskEndpointsLater"] else ()),
-                *(iam.allow(sid, [action], known[sid]) for sid, action, _ in asks if known[sid]),
+                *self._worker(known, "work/*", [self._dead_letters()]),
+                *([find] if "async-endpoint" in kinds else ()),
+                *asks,
             ]
 
         mine = [model.queue for model in self.models.values() if model.by != "cluster"]
-        return self._with(statements, worked_on=mine, **{sid: targets for sid, _, targets in asks})
+        return self._with(statements, worked_on=mine)
 
     def cluster_worker(self, model: str) -> pulumi.Output[list[iam.Statement]]:
         """The worker of one model of the cluster: its queue, its parts and the table, and nobody else's."""
 
         def statements(known: Mapping[str, Any]) -> list[iam.Statement]:
             return [
-                *self._worker(known, f"work/{model}/*"),
+                *self._worker(known, f"work/{model}/*", known["worked_on_dead"]),
                 iam.allow("Decrypt", ["kms:Decrypt"], [known["key"]]),
             ]
 
         return self._with(statements, worked_on=[self.models[model].queue])
 
-    def _worker(self, known: Mapping[str, Any], parts: str) -> list[iam.Statement]:
-        objects = [f"{self.names.bucket_arn('data')}/{parts}"]
-        queues, dead_letters = known["worked_on"], known["worked_on_dead"]
+    def _worker(
+        self, known: Mapping[str, Any], parts: str, dead_letters: Sequence[str]
+    ) -> list[iam.Statement]:
+        objects, queues = [f"{self.names.bucket_arn('data')}/{parts}"], known["worked_on"]
         return [
             *self._base(known, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
             iam.allow("Parts", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], objects),
-            iam.allow("Consume", _CONSUME, queues),
-            iam.allow("Send", ["sqs:SendMessage"], [*queues, *dead_letters, known["control"]]),
+            # Parts of a job come back to the queue that they are from.
+            *([iam.allow("Work", [*_CONSUME, "sqs:SendMessage"], queues)] if queues else ()),
+            iam.allow("Send", ["sqs:SendMessage"], [*dead_letters, known["control"]]),
         ]
 
-    def _targets(self, by: str) -> pulumi.Output[list[str]]:
-        """ARNs of what answers for the models of one kind."""
-        targets = [model.target for model in self.models.values() if model.by == by]
-        return pulumi.Output.all(*targets).apply(
-            lambda known: (
-                list(known)
-                if by == "function"
-                else [self.names.arn("sagemaker", f"endpoint/{endpoint}") for endpoint in known]
-            )
-        )
+    def _dead_letters(self) -> str:
+        return self._every(dead_letters_prefix)
+
+    def _every(self, prefix: Callable[[Names], str]) -> str:
+        """All queues of one kind: a list of them would be longer than a role's policies may be together."""
+        return self.names.arn("sqs", f"{prefix(self.names)}*")
 
     def _objects(self, folder: str) -> str:
         return f"{self.names.bucket_arn('data')}/{folder}/*"
@@ -141,18 +148,14 @@ class Grants:
         self,
         statements: Callable[[Mapping[str, Any]], list[iam.Statement]],
         worked_on: Sequence[JobsQueue] = (),
-        **more: pulumi.Output[list[str]],
     ) -> pulumi.Output[list[iam.Statement]]:
-        """`statements` of what is known of the resources, `worked_on` and `more` among them."""
+        """`statements` of what is known of the resources, `worked_on` among them."""
         queues = [model.queue for model in self.models.values()]
         return pulumi.Output.all(
             table=self.table,
             key=self.data_key_arn,
             queues=pulumi.Output.all(*(queue.arn for queue in queues)),
-            dead=pulumi.Output.all(*(queue.dead_letters_arn for queue in queues)),
             worked_on=pulumi.Output.all(*(queue.arn for queue in worked_on)),
             worked_on_dead=pulumi.Output.all(*(queue.dead_letters_arn for queue in worked_on)),
             control=self.control_queue.arn,
-            control_dead=self.control_queue.dead_letters_arn,
-            **more,
         ).apply(statements)

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_aws as aws
 
 from components import iam
 from components.api_document import Json, lambda_integration
 from components.api_routes import MODEL_OPERATIONS
 from components.capture import CaptureStream
-from components.function import Function, FunctionArgs, FunctionDefaults
+from components.function import Function, FunctionArgs, FunctionDefaults, FunctionNetwork
+from components.model_network import ModelNetwork, s3_group
 from components.packages import Package
 
 
@@ -32,6 +34,8 @@ class LambdaBackendArgs:
     reserved_concurrency: int = 10
     provisioned_concurrency: int = 0
     snap_start: bool = False
+    network: ModelNetwork | None = None
+    """Where in the VPC the function stands; None is outside of it."""
 
 
 class LambdaBackend(pulumi.ComponentResource):
@@ -78,6 +82,7 @@ class LambdaBackend(pulumi.ComponentResource):
                 reserved_concurrency=args.reserved_concurrency,
                 provisioned_concurrency=args.provisioned_concurrency,
                 snap_start=args.snap_start,
+                network=_inside(name, args, args.network, child) if args.network else None,
                 delivered=True,
             ),
             opts=child,
@@ -96,3 +101,25 @@ class LambdaBackend(pulumi.ComponentResource):
             lambda arns: dict.fromkeys(MODEL_OPERATIONS, lambda_integration(arns[0], arns[1]))
         )
         self.register_outputs({"function_name": self.function.function_name})
+
+
+def _inside(
+    name: str, args: LambdaBackendArgs, network: ModelNetwork, opts: pulumi.ResourceOptions
+) -> FunctionNetwork:
+    """The function's place in the VPC, from which it reaches what it needs."""
+    tags = args.defaults.tags.component("lambda-backend")
+    group_id = s3_group(name, network, description=f"Function of model {args.model}", tags=tags, opts=opts)
+    if args.capture:
+        aws.vpc.SecurityGroupEgressRule(
+            f"{name}-to-firehose",
+            security_group_id=group_id,
+            # Of an endpoint in the VPC or, through NAT, public.
+            cidr_ipv4="0.0.0.0/0",
+            description="Firehose takes the statistics of requests",
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            tags=tags,
+            opts=opts,
+        )
+    return FunctionNetwork(subnet_ids=network.subnet_ids, security_group_id=group_id)

@@ -17,6 +17,7 @@ from components.job_topics import senders
 from components.jobs_queue import JobsQueue, JobsQueueArgs, queue_prefix
 from components.jobs_settings import JobModel
 from components.lambda_backend import LambdaBackend, LambdaBackendArgs
+from components.model_network import ModelNetwork
 from components.model_server import Replica
 from components.names import Names
 from components.network import Network
@@ -24,7 +25,7 @@ from components.packages import Package
 from components.replica_scaler import ReplicaScale
 from components.router_pod import Route
 from components.sagemaker_backend import SageMakerBackend, SageMakerBackendArgs
-from components.sagemaker_hosting import Async, EndpointNetwork, Hosting, RealTime, Serverless
+from components.sagemaker_hosting import Async, Hosting, RealTime, Serverless
 from components.sagemaker_scaling import InstanceScale
 
 
@@ -135,13 +136,16 @@ class Models(pulumi.ComponentResource):
         )
 
     def _on_lambda(self, model: str, settings: Mapping[str, Any]) -> LambdaBackend:
+        given = dict(settings)
+        inside = given.pop("vpc")
         args = LambdaBackendArgs(
             defaults=self._args.functions,
             model=model,
             package=self._args.package,
             models_bucket=self._args.models_bucket,
             capture=self._args.captures.get(model),
-            **settings,
+            network=self._inside(self._args.network.private_subnet_ids) if inside else None,
+            **given,
         )
         return LambdaBackend(f"{self._name}-{model}", args, opts=self._child)
 
@@ -207,16 +211,17 @@ class Models(pulumi.ComponentResource):
         mode = given.pop("mode")
         if mode == "serverless":
             return Serverless(**given)
-        network = self._args.network
         hosting = RealTime if mode == "real-time" else Async
         return hosting(
             scale=InstanceScale(**given.pop("scale")),
-            network=EndpointNetwork(
-                vpc_id=network.vpc_id,
-                subnet_ids=network.intra_subnet_ids,
-                s3_prefix_list_id=network.s3_prefix_list_id,
-            ),
+            network=self._inside(self._args.network.intra_subnet_ids),
             **given,
+        )
+
+    def _inside(self, subnet_ids: Sequence[pulumi.Input[str]]) -> ModelNetwork:
+        network = self._args.network
+        return ModelNetwork(
+            vpc_id=network.vpc_id, subnet_ids=subnet_ids, s3_prefix_list_id=network.s3_prefix_list_id
         )
 
     def _server_image(self, model: str) -> pulumi.Output[str]:

@@ -11,6 +11,7 @@ from components import iam
 from components.api_document import Json
 from components.api_routes import MODEL_OPERATIONS
 from components.job_topics import JobTopics, JobTopicsArgs
+from components.model_network import s3_group
 from components.names import Names
 from components.sagemaker_deployment import (
     RollbackAlarms,
@@ -31,7 +32,7 @@ from components.sagemaker_hosting import (
     production_variant,
 )
 from components.sagemaker_integration import integrations, refused
-from components.sagemaker_model import containers, security_group
+from components.sagemaker_model import containers
 from components.sagemaker_role import ExecutionRole, ExecutionRoleArgs
 from components.sagemaker_scaling import VariantScaling, VariantScalingArgs
 from components.tags import Tags
@@ -146,8 +147,17 @@ class SageMakerBackend(pulumi.ComponentResource):
         )
         groups = []
         if not isinstance(args.hosting, Serverless):
-            network = args.hosting.network
-            groups = [security_group(self._name, network, args.model, self._tags, self._child)]
+            # The containers reach nothing at all, for they are isolated: SageMaker fetches files and writes
+            # captured requests in their stead, through the VPC.
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+            group = s3_group(
+                self._name,
+                args.hosting.network,
+                description=f"SageMaker instances of model {args.model}",
+                tags=self._tags,
+                opts=self._child,
+            )
+            groups = [group]
         role = ExecutionRole(
             f"{self._name}-execution",
             ExecutionRoleArgs(

@@ -9,22 +9,12 @@ import pulumi
 from pulumi_aws import sagemaker
 
 from components.job_topics import JobTopics
+from components.model_network import ModelNetwork
 from components.names import Names
 from components.sagemaker_scaling import InstanceScale
 
 VARIANT = "main"
 """Name of the only production variant; a deployment must find the same name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EndpointNetwork:
-    """Where instances stand."""
-
-    vpc_id: pulumi.Input[str]
-    subnet_ids: Sequence[pulumi.Input[str]]
-    """One subnet per zone; SageMaker spreads instances over them."""
-    s3_prefix_list_id: pulumi.Input[str]
-    """Managed prefix list of the VPC's S3 gateway endpoint: the only way out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +40,7 @@ class OnInstances:
     instance: str
     """Instance type, e.g. ml.g5.xlarge."""
     scale: InstanceScale
-    network: EndpointNetwork
+    network: ModelNetwork
     capture_percent: int = 0
     """Share of requests that are kept with their answers."""
     before: Sequence[Container] = ()

@@ -1,13 +1,11 @@
-"""A model as SageMaker starts it: its containers, where its files come from, and what instances can reach."""
+"""A model as SageMaker starts it: its containers, and where its files come from."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 
 from components.names import Names
-from components.sagemaker_hosting import Container, EndpointNetwork, Hosting, Serverless, beside
+from components.sagemaker_hosting import Container, Hosting, Serverless, beside
 
 MODEL_SERVER = "model-server"
 """Name of the model server's container in logs and metrics of a pipeline."""
@@ -51,33 +49,3 @@ def containers(
         ],
         "inference_execution_config": {"mode": "Serial"},
     }
-
-
-def security_group(
-    name: str, network: EndpointNetwork, model: str, tags: Mapping[str, str], opts: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
-    """A group whose members are reached by nobody and reach S3 only.
-
-    The containers reach nothing at all, for they are isolated; SageMaker fetches files and writes captured
-    requests in their stead, through the VPC.
-    https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
-    """
-    group = aws.ec2.SecurityGroup(
-        f"{name}-security-group",
-        vpc_id=network.vpc_id,
-        description=f"SageMaker instances of model {model}",
-        tags=tags,
-        opts=opts,
-    )
-    aws.vpc.SecurityGroupEgressRule(
-        f"{name}-to-s3",
-        security_group_id=group.id,
-        description="Model files and captured requests in S3",
-        prefix_list_id=network.s3_prefix_list_id,
-        ip_protocol="tcp",
-        from_port=443,
-        to_port=443,
-        tags=tags,
-        opts=opts,
-    )
-    return group.id

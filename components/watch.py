@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components import metric
-from components.jobs_queue import queue_prefix
+from components.jobs_queue import dead_letters_prefix, queue_prefix
 from components.metric import Metric
 from components.names import Names
 from components.network_policies import NAMESPACE
@@ -86,7 +86,7 @@ class ModelWatch:
         return metric.queue(queue_prefix(site.names) + self.model, name)
 
     def dead_letters(self, site: Site, name: str) -> Metric:
-        return metric.queue(f"{site.names.prefix}-dlq-{self.model}", name)
+        return metric.queue(dead_letters_prefix(site.names) + self.model, name)
 
     def gpu_metrics(self, site: Site) -> Iterator[tuple[str, Metric]]:
         """(role, metric) of utilisation and memory, in percent."""

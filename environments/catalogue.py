@@ -10,6 +10,8 @@ from environments.drift import Drift
 ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")]
 ModelVersion = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,31}$")]
 
+Engine = Literal["onnx", "vllm"]
+
 Recipe = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 RECIPE = Field(
     None,
@@ -26,13 +28,31 @@ class Slo(BaseModel):
     availability: float = Field(99.5, ge=90, lt=100, description="Requests answered without a 5xx, percent.")
 
 
-class LambdaModel(BaseModel):
-    """A CPU model: one Lambda function that runs an ONNX session."""
+class OffTheCluster(BaseModel):
+    """What no entry off the cluster may ask for, so that it is refused with the reason."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    streaming: bool = Field(False, description="Not possible here: vllm streams, on eks.")
+    openai: bool = Field(False, description="Not possible here: /v1 leads to the cluster's router.")
+
+    @model_validator(mode="after")
+    def _routes_lead_here(self) -> Self:
+        if self.streaming:
+            raise ValueError(
+                "streaming: answers from off the cluster are buffered; remove it, or choose backend eks "
+                "with engine vllm"
+            )
+        if self.openai:
+            raise ValueError("openai routes lead to the cluster only; remove it, or choose backend eks")
+        return self
+
+
+class LambdaModel(OffTheCluster):
+    """A CPU model: one Lambda function that runs an ONNX session."""
+
     backend: Literal["lambda"] = Field(description="What serves the model: lambda, on the CPU.")
-    engine: Literal["onnx"] = Field("onnx", description="Lambda has no GPU: ONNX on the CPU is what it runs.")
+    engine: Engine = Field("onnx", description="onnx: Lambda has no GPU, and vllm runs on eks.")
     version: ModelVersion = Field(description="Version to serve at first; deliveries move on from there.")
     memory_mb: int = Field(1024, ge=256, le=10_240, description="Function memory in MiB; CPU follows it.")
     timeout_s: int = Field(20, ge=1, le=29, description="Seconds; the gateway gives up after 29.")
@@ -42,6 +62,9 @@ class LambdaModel(BaseModel):
         0, ge=0, le=1000, description="Environments kept warm, billed hourly."
     )
     snap_start: bool = Field(False, description="Start published versions from a snapshot.")
+    vpc: bool = Field(
+        False, description="Whether it stands in the VPC, whose flow logs and endpoints see what it reaches."
+    )
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
     drift: Drift = Drift()
@@ -56,7 +79,16 @@ class LambdaModel(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """What its backend is told."""
-        return self.model_dump(exclude={"engine", "recipe", "slo", "canary_s", "drift"})
+        others = {"engine", "recipe", "slo", "canary_s", "drift", "streaming", "openai"}
+        return self.model_dump(exclude=others)
+
+    @model_validator(mode="after")
+    def _engine_runs_here(self) -> Self:
+        if self.engine != "onnx":
+            raise ValueError(
+                f"engine {self.engine} does not run on lambda; choose engine onnx, or backend eks for vllm"
+            )
+        return self
 
     @model_validator(mode="after")
     def _snap_start_limits(self) -> Self:

@@ -81,3 +81,16 @@ class Cluster(BaseModel):
                 "and each stands on a node of its own; raise system_nodes"
             )
         return self
+
+    def check_access(self) -> None:
+        """Hold it against a deployment in an account.
+
+        Raises:
+            ValueError: nobody may deploy into the cluster.
+        """
+        if not any(access.level == "admin" for access in self.access.values()):
+            raise ValueError(
+                "cluster.access: nobody has level admin, and who makes a cluster has no rights in it "
+                "unless named here; add the role that deploys, e.g. deploy: {principal_arn: "
+                '"arn:aws:iam::<account>:role/<name>", level: admin}'
+            )

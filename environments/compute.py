@@ -11,17 +11,26 @@
 Every other combination is refused with the choices that are left.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from environments.catalogue import RECIPE, LambdaModel, ModelName, ModelVersion, Recipe, Slo
+from environments.catalogue import (
+    RECIPE,
+    Engine,
+    LambdaModel,
+    ModelName,
+    ModelVersion,
+    OffTheCluster,
+    Recipe,
+    Slo,
+)
 from environments.drift import Drift
 from environments.instance_types import ACCELERATORS, Accelerator
 
-Engine = Literal["onnx", "vllm"]
 SageMakerMode = Literal["real-time", "async", "serverless"]
 
 WEIGHTS_SHARE = 0.8
@@ -62,6 +71,7 @@ class EksModel(BaseModel):
     )
     weights_gib: float | None = Field(None, gt=0, description="Size of the weights in GiB (vllm only).")
     openai: bool = Field(False, description="Whether /v1 routes lead to it, too; vllm implies them.")
+    streaming: bool = Field(False, description="What vllm does, whatever stands here; onnx does not.")
     scale: Scale
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
@@ -101,11 +111,13 @@ class EksModel(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _weights_are_the_engines(self) -> Self:
+    def _engine_takes_it(self) -> Self:
         given = {"weights": self.weights, "weights_gib": self.weights_gib}
         if self.engine == "vllm":
             if self.weights_gib is None:
                 raise ValueError("engine vllm needs weights_gib; set it, or choose engine onnx")
+        elif self.streaming:
+            raise ValueError("streaming: engine onnx answers at once; remove it, or choose engine vllm")
         elif present := [name for name, value in given.items() if value is not None]:
             raise ValueError(
                 f"engine onnx takes its file from the model store, not from {' and '.join(present)}; "
@@ -126,10 +138,8 @@ class EksModel(BaseModel):
         )
 
 
-class SageMakerModel(BaseModel):
+class SageMakerModel(OffTheCluster):
     """An ONNX model on a SageMaker endpoint."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backend: Literal["sagemaker"] = Field(description="What serves the model: an endpoint of SageMaker.")
     engine: Engine = Field("onnx", description="onnx is what SageMaker runs here; vllm runs on eks.")
@@ -151,8 +161,6 @@ class SageMakerModel(BaseModel):
     capture_percent: int = Field(
         0, ge=0, le=100, description="Share of requests kept for drift detection (not serverless)."
     )
-    streaming: bool = Field(False, description="Not possible here: API Gateway buffers SageMaker's answer.")
-    openai: bool = Field(False, description="Not possible here: /v1 leads to the cluster's router.")
     recipe: Recipe | None = RECIPE
     slo: Slo = Slo()
     drift: Drift = Drift()
@@ -179,17 +187,6 @@ class SageMakerModel(BaseModel):
                 f"engine {self.engine} does not run on sagemaker {self.mode}; "
                 "choose engine onnx, or backend eks for vllm"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _routes_lead_here(self) -> Self:
-        if self.streaming:
-            raise ValueError(
-                "streaming is buffered by API Gateway's direct integration with SageMaker; "
-                "remove it, or choose backend eks with engine vllm"
-            )
-        if self.openai:
-            raise ValueError("openai routes lead to the cluster only; remove it, or choose backend eks")
         return self
 
     @model_validator(mode="after")
@@ -255,11 +252,19 @@ class GpuCapacity:
 
 
 def gpu_capacity(models: Mapping[str, BaseModel]) -> GpuCapacity:
-    """Nodes for all EKS models at their maxima, and for the replica that an update starts beside them."""
-    on_cluster = [model for model in models.values() if isinstance(model, EksModel)]
+    """Nodes for all EKS models at their maxima, and for the replica that an update starts beside them.
+
+    Whole nodes of each type: Karpenter starts none that would take the pool beyond its limit.
+    https://karpenter.sh/docs/concepts/nodepools/#speclimits
+    """
+    needed: Counter[str] = Counter()
+    for model in models.values():
+        if isinstance(model, EksModel):
+            needed[model.accelerator] += (model.scale.max + 1) * model.gpus
+    sizes = {name: ACCELERATORS[name].gpus for name in needed}
     return GpuCapacity(
-        instance_types=sorted({model.accelerator for model in on_cluster}),
-        gpus=sum((model.scale.max + 1) * model.gpus for model in on_cluster),
+        instance_types=sorted(needed),
+        gpus=sum(-(-gpus // sizes[name]) * sizes[name] for name, gpus in needed.items()),
     )
 
 

@@ -4,7 +4,6 @@ A key that is not here is refused. Defaults are the safe choice for an account t
 environment file states only what differs. `environments.loader` reads the files.
 """
 
-import ipaddress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +14,7 @@ from environments.cluster import REGISTRIES, Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.delivery import Delivery
 from environments.load import Load
+from environments.network import Network
 
 Scope = Literal["infer", "jobs", "deploy", "admin"]
 """OAuth scopes of the platform's resource server."""
@@ -63,41 +63,6 @@ class Storage(Section):
     noncurrent_days: int = Field(30, ge=1, le=365, description="Days an overwritten object version is kept.")
     results_days: int = Field(90, ge=1, le=3650, description="Days that job outputs are kept.")
     access_logs_days: int = Field(365, ge=1, le=3650, description="Days that access logs are kept.")
-
-
-class Network(Section):
-    """The VPC."""
-
-    cidr: str = Field("10.0.0.0/16", description="IPv4 range of the VPC, /16 to /20.")
-    zones: tuple[Literal["a", "b", "c", "d", "e", "f"], ...] = Field(
-        ("a", "b"), min_length=2, max_length=3, description="Letters of two or three availability zones."
-    )
-    nat: Literal["none", "single", "one_per_az"] = Field(
-        "one_per_az",
-        description="NAT gateways ($32.85 a month each): none needs endpoints and the image cache.",
-    )
-    interface_endpoints: tuple[str, ...] = Field(
-        (), description="Services with an interface endpoint ($7.30 a month per zone each), e.g. `ecr.api`."
-    )
-    interface_endpoint_zones: int = Field(
-        1, ge=1, le=3, description="Zones in which each interface endpoint stands."
-    )
-    flow_logs: Literal["ALL", "REJECT"] = Field("ALL", description="Traffic that the flow log keeps.")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        try:
-            prefix = ipaddress.IPv4Network(self.cidr).prefixlen
-        except ValueError as error:
-            raise ValueError(f"cidr: {error}; give a network such as 10.0.0.0/16") from None
-        if not 16 <= prefix <= 20:
-            raise ValueError(f"cidr: {self.cidr} is a /{prefix}; a VPC with room for pods is a /16 to /20")
-        if len(set(self.zones)) < len(self.zones):
-            raise ValueError(f"zones: {', '.join(self.zones)} names a zone twice")
-        if self.interface_endpoint_zones > len(self.zones):
-            wanted = self.interface_endpoint_zones
-            raise ValueError(f"interface_endpoint_zones {wanted} is more than the {len(self.zones)} zones")
-        return self
 
 
 class Images(Section):
@@ -295,7 +260,10 @@ class Environment(Section):
                     f"usage plan allows in 5 minutes; give at least {needed:.0f}"
                 )
         self.load.check(self.models)
+        self.network.check(self.models)
         offers.check(self.region, self.models, self.cluster if self.has_cluster else None)
+        if self.has_cluster and not self.embedded_aws:
+            self.cluster.check_access()
         if self.gateway.api_key_source == "header" and not self.embedded_aws:
             raise ValueError(
                 "gateway.api_key_source: header lets a client send another tenant's key to the usage plan; "

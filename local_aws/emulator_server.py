@@ -1,7 +1,7 @@
 """One process of the embedded AWS: ministack or moto's server, behind a guard.
 
 `local_aws.emulator` runs this file as a script in isolated mode, so that the modules beside it shadow none of
-the emulators'; it imports nothing of local_aws.
+the emulators'; it imports nothing of local_aws, and runs `completions.py` by its path.
 The parent hands over two open descriptors. The listening socket is bound before this process exists: no other
 program can take the port in between. The pid file is locked, and the lock lives exactly as long as the
 process: whoever finds it locked knows that the emulator of this directory runs, however it was started, and
@@ -18,8 +18,8 @@ import asyncio
 import json
 import logging
 import os
-import random
 import re
+import runpy
 import signal
 import socket
 import threading
@@ -61,8 +61,7 @@ class MinistackGuard:
         self.ministack = ministack.app
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
         self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
-        complete_lambda()
-        complete_permissions()
+        runpy.run_path(str(Path(__file__).with_name("completions.py")))["complete"]()
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.unsaved.append(record.getMessage())  # type: ignore[method-assign]
@@ -118,63 +117,6 @@ class MinistackGuard:
         ):  # reset, configuration and code need no signature
             return False
         return _has_one_credential(scope)
-
-
-def complete_permissions() -> None:
-    """Let a permission to describe metric alarms name them, as on AWS; ministack knows them by `*` alone:
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
-    """
-    from ministack.core import iam_actions
-
-    told = iam_actions.extract_resource_arn
-
-    def with_alarms(service: str, *request: Any) -> str:
-        *asked, region, account = request
-        if iam_actions.extract_iam_action(service, *asked) == "cloudwatch:DescribeAlarms":
-            return f"arn:aws:cloudwatch:{region}:{account}:alarm:*"
-        return str(told(service, *request))
-
-    iam_actions.extract_resource_arn = with_alarms
-
-
-def complete_lambda() -> None:
-    """Give ministack's Lambda what a canary needs and it lacks: weights of aliases, metrics in log lines.
-
-    Weights hold for requests that come through the API. Metrics follow the embedded metric format:
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    """
-    from ministack.services import cloudwatch, lambda_svc
-
-    find, write_logs = lambda_svc._effective_func_record_for_qualifier, lambda_svc._emit_lambda_logs
-
-    def weighted(function: Any, qualifier: str | None) -> Any:
-        alias = (function or {}).get("aliases", {}).get(qualifier, {})
-        drawn = random.random()  # noqa: S311 - a share of the requests, no secret
-        for version, share in (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights", {}).items():
-            if drawn < share:
-                return find(function, version)
-            drawn -= share
-        return find(function, qualifier)
-
-    def with_metrics(function: Any, request_id: str, text: str, *rest: Any, **more: Any) -> Any:
-        for line in text.splitlines():
-            if '"CloudWatchMetrics"' in line:
-                try:
-                    record_metrics(json.loads(line))
-                except (ValueError, KeyError, TypeError):
-                    continue  # CloudWatch drops what it cannot read, too
-        return write_logs(function, request_id, text, *rest, **more)
-
-    def record_metrics(document: Any) -> None:
-        for group in document["_aws"]["CloudWatchMetrics"]:
-            for names in group["Dimensions"]:
-                dimensions = {name: str(document[name]) for name in names}
-                for metric in group["Metrics"]:
-                    value, unit = float(document[metric["Name"]]), metric.get("Unit", "None")
-                    cloudwatch.record_metric(group["Namespace"], metric["Name"], value, unit, dimensions)
-
-    lambda_svc._effective_func_record_for_qualifier = weighted
-    lambda_svc._emit_lambda_logs = with_metrics
 
 
 def _has_one_credential(scope: Any) -> bool:

@@ -19,7 +19,6 @@ REGISTERS = {
     "jobs-config",
     *(f"jobs-{role}-{what}" for role in ("api", "control", "worker") for what in ("function", "role-policy")),
     "model-delivery-eks-role-policy",
-    "model-delivery-lambda-role-policy",
     "model-delivery-machine-role-policy",
     "model-delivery-sagemaker-role-policy",
     # What is parked when it idles, and at night.

@@ -6,8 +6,9 @@ from typing import Any
 
 import pulumi
 
+from components.model_network import ModelNetwork
 from components.sagemaker_backend import SageMakerBackend, SageMakerBackendArgs
-from components.sagemaker_hosting import Async, Container, EndpointNetwork, Hosting, RealTime, Serverless
+from components.sagemaker_hosting import Async, Container, Hosting, RealTime, Serverless
 from components.sagemaker_scaling import InstanceScale
 from tests.components.platform_args import ACCOUNT, DATA_KEY, LOGS_KEY, NAMES, REGION, TAGS
 from tests.components.recorded import Recorded, deployed
@@ -15,7 +16,7 @@ from tests.components.recorded import Recorded, deployed
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:jobs"
 IMAGE = f"{REGISTRY}/inference-platform-dev/model-server:8f14e45f-x86_64"
-NETWORK = EndpointNetwork(
+NETWORK = ModelNetwork(
     vpc_id="vpc-00000000000000001",
     subnet_ids=["subnet-0000000000000000a", "subnet-0000000000000000b"],
     s3_prefix_list_id="pl-6da54004",

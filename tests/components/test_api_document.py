@@ -251,7 +251,7 @@ def test_an_error_of_the_gateway_is_json_with_the_reason_and_the_request(kind: s
         ("THROTTLED", "429"),
         ("QUOTA_EXCEEDED", "429"),
         ("INTEGRATION_TIMEOUT", "504"),
-        ("INTEGRATION_FAILURE", "502"),
+        ("INTEGRATION_FAILURE", "503"),
     ],
 )
 def test_an_error_has_the_status_that_http_has_for_it(kind: str, status: str) -> None:
@@ -265,7 +265,7 @@ def test_every_other_error_is_covered_too() -> None:
         assert "statusCode" not in responses[kind]  # each keeps its own
 
 
-def test_a_client_that_is_throttled_is_told_when_to_come_back() -> None:
+def test_a_client_is_told_when_to_come_back() -> None:
     responses = document()["x-amazon-apigateway-gateway-responses"]
-    for kind in ("THROTTLED", "QUOTA_EXCEEDED"):
+    for kind in ("THROTTLED", "QUOTA_EXCEEDED", "INTEGRATION_FAILURE"):
         assert "gatewayresponse.header.Retry-After" in responses[kind]["responseParameters"]

@@ -91,13 +91,14 @@ def test_a_worker_reaches_its_own_queue_parts_and_server_only(made: Recorded) ->
     for model in on_cluster(made):
         document = json.loads(made.named(f"jobs-{model}-pods-role-policy").inputs["policy"])
         allowed = {statement["Sid"]: statement for statement in document["Statement"]}
-        assert set(allowed) == {"Config", "Jobs", "Encrypt", "Decrypt", "Parts", "Consume", "Send"}
+        assert set(allowed) == {"Config", "Jobs", "Encrypt", "Decrypt", "Parts", "Work", "Send"}
         assert allowed["Parts"]["Resource"] == [f"{bucket}/work/{model}/*"]
         assert allowed["Config"]["Resource"] == [f"{bucket}/config/*"]
         queue = made.named(f"model-{model}-jobs-queue")
-        [consumed] = allowed["Consume"]["Resource"]
+        [consumed] = allowed["Work"]["Resource"]
         assert consumed.endswith((queue.name, queue.inputs["name"]))
-        assert len(allowed["Send"]["Resource"]) == 3  # its queue, its dead letters, the control queue
+        assert len(allowed["Send"]["Resource"]) == 2  # its dead letters, the control queue
+        assert not any(resource.endswith("*") for resource in allowed["Send"]["Resource"])
         assert not any(resource == "*" for each in allowed.values() for resource in each["Resource"])
         policy = made.named(f"jobs-{model}-network-policy").inputs["spec"]
         assert policy["podSelector"] == {"matchLabels": {"inference/jobs": model}}

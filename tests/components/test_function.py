@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from components.capture import CaptureStream, CaptureStreamArgs
 from components.function import Function, FunctionArgs
 from components.lambda_backend import LambdaBackend, LambdaBackendArgs
+from components.model_network import ModelNetwork
 from tests.components.iam_documents import documents, statements_of
 from tests.components.platform_args import (
     ACCOUNT,
@@ -156,3 +158,54 @@ def test_a_model_s_role_reads_that_model_s_prefix_and_no_other(model: str) -> No
 def test_deliveries_move_a_model_s_alias() -> None:
     made = backend()
     assert made.one(ALIAS).ignore_changes == ("functionVersion", "routingConfig")
+
+
+INSIDE = ModelNetwork(vpc_id="vpc-1", subnet_ids=["subnet-a", "subnet-b"], s3_prefix_list_id="pl-1")
+EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+
+
+def test_a_model_stands_outside_of_the_vpc_unless_it_is_asked_to_stand_in_it() -> None:
+    made = backend()
+    assert "vpcConfig" not in made.one(FUNCTION).inputs
+    assert made.all("aws:ec2/securityGroup:SecurityGroup") == []
+
+
+def test_a_model_in_the_vpc_is_reached_by_nobody_and_reaches_s3_only() -> None:
+    made = backend(network=INSIDE)
+    group = made.one("aws:ec2/securityGroup:SecurityGroup")
+    assert made.one(FUNCTION).inputs["vpcConfig"] == {
+        "subnetIds": ["subnet-a", "subnet-b"],
+        "securityGroupIds": [f"{group.name}-id"],
+    }
+    assert made.one(EGRESS).inputs["prefixListId"] == "pl-1"
+    assert made.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule") == []
+    [policy] = [each for each in documents(made) if each.holder.name == "model-digits-role-policy"]
+    assert "ec2:CreateNetworkInterface" in str(policy.statements)
+
+
+def test_a_model_in_the_vpc_whose_requests_are_counted_reaches_firehose_too() -> None:
+    def build() -> None:
+        capture = CaptureStream(
+            "capture",
+            CaptureStreamArgs(
+                names=NAMES,
+                tags={},
+                model="digits",
+                data_bucket_arn=NAMES.bucket_arn("data"),
+                data_key_arn=DATA_KEY,
+            ),
+        )
+        args = LambdaBackendArgs(
+            defaults=function_defaults(),
+            model="digits",
+            version="v1",
+            package=package("model-server"),
+            models_bucket=NAMES.bucket("models"),
+            capture=capture,
+            network=INSIDE,
+        )
+        LambdaBackend("model-digits", args)
+
+    made = deployed(build)
+    reached = {rule.name: rule.inputs.get("cidrIpv4") for rule in made.all(EGRESS)}
+    assert reached == {"model-digits-to-s3": None, "model-digits-to-firehose": "0.0.0.0/0"}

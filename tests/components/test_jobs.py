@@ -1,6 +1,7 @@
 """The jobs component: what its functions may do, where its events come from and what it refuses."""
 
 import json
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -78,10 +79,11 @@ def test_every_model_has_who_answers_for_its_jobs(made: Recorded) -> None:
             continue
         worked_on.add(f"jobs-{model}-messages")
         sid = {"function": "AskModels", "endpoint": "AskEndpoints"}.get(route["by"], "AskEndpointsLater")
-        assert any(target.endswith(route["target"]) for target in asked[sid]["Resource"])
+        [pattern] = asked[sid]["Resource"]
+        assert fnmatchcase(route["target"].rpartition("/")[2], f"*{pattern.rpartition('/')[2]}"), pattern
     mappings = {each.name for each in made.all("aws:lambda/eventSourceMapping:EventSourceMapping")}
     assert mappings == worked_on | {"jobs-control-messages"}
-    assert len(asked["Consume"]["Resource"]) == len(worked_on)
+    assert len(asked["Work"]["Resource"]) == len(worked_on)
 
 
 def test_what_an_asynchronous_endpoint_tells_reaches_its_models_queue_only(made: Recorded) -> None:

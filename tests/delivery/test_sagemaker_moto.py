@@ -13,8 +13,9 @@ import pytest
 from botocore.validate import ParamValidator
 from moto import mock_aws
 
+from components.model_network import ModelNetwork
 from components.sagemaker_deployment import TrafficShift, deployment_config, update_request
-from components.sagemaker_hosting import EndpointNetwork, RealTime
+from components.sagemaker_hosting import RealTime
 from components.sagemaker_scaling import InstanceScale
 from serving import delivery_app
 from serving.delivery_control import Control, Parameters
@@ -95,7 +96,7 @@ def delivery(outcome_of: str) -> dict[str, Any]:
     hosting = RealTime(
         instance="ml.m5.xlarge",
         scale=InstanceScale(min=2, max=4, target=8),
-        network=EndpointNetwork(vpc_id="vpc-1", subnet_ids=["subnet-1"], s3_prefix_list_id="pl-1"),
+        network=ModelNetwork(vpc_id="vpc-1", subnet_ids=["subnet-1"], s3_prefix_list_id="pl-1"),
     )
     asked = update_request(ENDPOINT, "first", deployment_config(hosting, TrafficShift(), ALARMS))
     return {

@@ -67,6 +67,7 @@ def test_a_language_model_is_cold_where_there_is_no_gpu(client: Client, headers:
     chat = {"model": "llama", "messages": [{"role": "user", "content": "hello"}]}
     answer = httpx.post(f"{client.url}/v1/chat/completions", json=chat, headers=headers, timeout=60)
     assert answer.status_code == 503, answer.text
+    assert int(answer.headers["retry-after"]) > 0
     assert answer.json()["jobs"] == "/v2/models/llama/jobs"
 
 
@@ -86,15 +87,22 @@ def test_up_says_what_it_started_and_what_not(first_up: Any) -> None:
     assert "llama not started: vLLM needs a GPU" in line
 
 
-def test_a_killed_server_is_started_by_the_next_up(
+def test_killed_servers_are_cold_until_the_next_up_starts_them(
     client: Client, headers: dict[str, str], local_dir: Path, inferctl: Any
 ) -> None:
     running = servers.processes(local_dir)
-    killed, kept = running.running("model-digits-gpu"), running.running("endpoint-fraud")
-    assert killed
-    os.kill(killed, signal.SIGKILL)
+    killed = [running.running(name) for name in ("model-digits-gpu", "endpoint-fraud")]
+    kept = running.running("router")
+    for pid in killed:
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+    for model in ("digits-gpu", "fraud"):
+        meanwhile = ask(client, headers, model)
+        assert (meanwhile.status_code, meanwhile.headers.keys() >= {"retry-after"}) == (503, True), model
     said = inferctl("up").stderr
     assert "model-digits-gpu started" in said
-    assert "endpoint-fraud runs" in said
-    assert running.running("endpoint-fraud") == kept
-    assert ask(client, headers, "digits-gpu").status_code == 200
+    assert "endpoint-fraud started" in said
+    assert "router runs" in said
+    assert running.running("router") == kept
+    for model in ("digits-gpu", "fraud"):
+        assert ask(client, headers, model).status_code == 200

@@ -1,6 +1,7 @@
 """Catalogue entries for EKS and SageMaker: what fits is read, what cannot work is refused with what can."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from environments.catalogue import LambdaModel
 from environments.compute import WEIGHTS_SHARE, Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.instance_types import ACCELERATORS
 
+LAMBDA = {"backend": "lambda", "version": "v1"}
 ONNX = {"backend": "eks", "version": "v1", "accelerator": "g6.xlarge", "scale": {"max": 4}}
 VLLM = {
     "backend": "eks",
@@ -56,7 +58,7 @@ def refusal(entry: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("entry", "kind"),
     [
-        ({"backend": "lambda", "version": "v1"}, LambdaModel),
+        (LAMBDA, LambdaModel),
         (ONNX, EksModel),
         (VLLM, EksModel),
         (REAL_TIME, SageMakerModel),
@@ -84,10 +86,15 @@ def test_an_entry_of_each_backend_and_mode_is_read(entry: Mapping[str, Any], kin
         ({**VLLM, "scale": {"min": 3, "max": 2}}, "max 2 is below min 3; raise max to 3"),
         ({**VLLM, "scale": {"min": -1, "max": 2}}, "greater than or equal to 0"),
         ({**VLLM, "scale": {"max": 0}}, "greater than or equal to 1"),
+        ({**LAMBDA, "engine": "vllm"}, "vllm does not run on lambda; choose engine onnx, or backend eks"),
+        ({**LAMBDA, "engine": "triton"}, "'onnx' or 'vllm'"),
+        ({**LAMBDA, "openai": True}, "lead to the cluster only; .*backend eks"),
+        ({**LAMBDA, "streaming": True}, "buffered.*choose backend eks with engine vllm"),
+        ({**ONNX, "streaming": True}, "onnx answers at once; .*choose engine vllm"),
         ({**REAL_TIME, "engine": "vllm"}, "vllm does not run on sagemaker real-time; .*backend eks for vllm"),
         ({**SERVERLESS, "engine": "vllm"}, "vllm does not run on sagemaker serverless"),
         ({**REAL_TIME, "mode": "batch"}, "'real-time', 'async' or 'serverless'"),
-        ({**REAL_TIME, "streaming": True}, "buffered .*choose backend eks with engine vllm"),
+        ({**REAL_TIME, "streaming": True}, "buffered.*choose backend eks with engine vllm"),
         ({**SERVERLESS, "openai": True}, "lead to the cluster only; .*backend eks"),
         ({**REAL_TIME, "instance": None}, "mode real-time needs instance"),
         ({**REAL_TIME, "instance": "g5.xlarge"}, "instance: String should match"),
@@ -153,6 +160,7 @@ def test_vllm_implies_the_openai_route() -> None:
     assert read(VLLM).openai_route
     assert not read(ONNX).openai_route
     assert read({**ONNX, "openai": True}).openai_route
+    assert read({**VLLM, "streaming": True}).openai_route
 
 
 def test_a_replica_of_vllm_takes_the_whole_node_and_one_of_onnx_a_gpu() -> None:
@@ -187,13 +195,34 @@ def test_replicas_leave_room_for_the_pods_of_every_node(name: str) -> None:
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z][a-z0-9]{1,8}", fullmatch=True),
-        st.sampled_from([ONNX, VLLM, {"backend": "lambda", "version": "v1"}, SERVERLESS]),
+        st.one_of(
+            st.builds(
+                lambda entry, accelerator, most: {
+                    **entry,
+                    "accelerator": accelerator,
+                    "scale": {"max": most},
+                },
+                st.sampled_from([ONNX, VLLM]),
+                st.sampled_from(["g6e.xlarge", "g6e.12xlarge", "p5.48xlarge"]),
+                st.integers(1, 20),
+            ),
+            st.sampled_from([LAMBDA, SERVERLESS]),
+        ),
     )
 )
-def test_node_pools_hold_every_model_at_its_maximum_and_one_replica_more(entries: Mapping[str, Any]) -> None:
+def test_karpenter_may_start_the_nodes_of_every_model_at_its_maximum_and_one_replica_more(
+    entries: Mapping[str, Any],
+) -> None:
     models = TypeAdapter(Catalogue).validate_python(dict(entries))
-    on_cluster = [model for model in models.values() if isinstance(model, EksModel)]
     capacity = gpu_capacity(models)
-    assert capacity.gpus == sum(model.gpus * (model.scale.max + 1) for model in on_cluster)
-    assert capacity.gpus >= sum(model.gpus * model.scale.max for model in on_cluster)
+    on_cluster = [model for model in models.values() if isinstance(model, EksModel)]
+    left, free = capacity.gpus, Counter[str]()
+    for model in on_cluster:
+        for _ in range(model.scale.max + 1):
+            if free[model.accelerator] < model.gpus:
+                # As Karpenter does it: a node that would take the pool beyond its limit is not started.
+                left -= ACCELERATORS[model.accelerator].gpus
+                free[model.accelerator] += ACCELERATORS[model.accelerator].gpus
+            free[model.accelerator] -= model.gpus
+    assert left == 0, "a node is missing, or one could start that nobody needs"
     assert set(capacity.instance_types) == {model.accelerator for model in on_cluster}

@@ -231,7 +231,7 @@ class AllBackends(Environment):
         (
             {"backend": "lambda", "memory": 1},
             "models.trial.memory",
-            "accepted are backend, canary_s, drift, engine, .* version$",
+            "accepted are backend, canary_s, drift, engine, .* version, vpc$",
         ),
         ({"backend": "eks", "accelerator": "x", "scale": {"max": 1}}, "models.trial", "choose g5.xlarge"),
     ],
@@ -246,6 +246,9 @@ def test_a_broken_model_of_any_backend_is_named_as_in_the_file(
 
 
 GPU_MODEL = {"backend": "eks", "version": "v1", "accelerator": "g6.xlarge", "scale": {"max": 1}}
+SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:ecr-pullthroughcache/x-AbCdEf"
+REGISTRIES = {"registries": {"public.ecr.aws": None, "ghcr.io": SECRET, "docker.io": SECRET}}
+ACCESS = {"deploy": {"principal_arn": "arn:aws:iam::111111111111:role/deploy", "level": "admin"}}
 
 
 def test_a_cluster_needs_the_registries_of_its_charts(write: Write) -> None:
@@ -254,15 +257,50 @@ def test_a_cluster_needs_the_registries_of_its_charts(write: Write) -> None:
 
 
 def test_there_is_a_cluster_where_a_model_runs_on_it_or_it_is_asked_for(write: Write) -> None:
-    secret = "arn:aws:secretsmanager:us-east-1:111111111111:secret:ecr-pullthroughcache/x-AbCdEf"
-    images = {"registries": {"public.ecr.aws": None, "ghcr.io": secret, "docker.io": secret}}
     assert not loader.from_file(write({})).has_cluster
-    assert loader.from_file(write({"images": images, "cluster": {"always": True}})).has_cluster
-    with_model = loader.from_file(write({"images": images, "models": {"trial": GPU_MODEL}}))
+    asked_for = {"images": REGISTRIES, "cluster": {"always": True, "access": ACCESS}}
+    assert loader.from_file(write(asked_for)).has_cluster
+    settings = {"images": REGISTRIES, "cluster": {"access": ACCESS}, "models": {"trial": GPU_MODEL}}
+    with_model = loader.from_file(write(settings))
     assert with_model.has_cluster
     assert with_model.image_architectures == ["x86_64", "arm64"]
     assert with_model.cluster_settings()["gpus"] == 2  # one, and one more for an update
     assert with_model.cluster_settings()["instance_types"] == ["g6.xlarge"]
+
+
+@pytest.mark.parametrize("level", [None, "view"])
+def test_a_cluster_that_nobody_may_deploy_into_is_refused(write: Write, level: str | None) -> None:
+    access = {"deploy": {**ACCESS["deploy"], "level": level}} if level else {}
+    settings = {"images": REGISTRIES, "cluster": {"access": access}, "models": {"trial": GPU_MODEL}}
+    [line] = refused(write(settings)).splitlines()
+    assert "cluster.access: nobody has level admin" in line
+    assert "add the role that deploys" in line
+
+
+INSIDE = {"backend": "lambda", "version": "v1", "vpc": True}
+
+
+def test_a_function_in_a_vpc_without_a_way_to_firehose_is_refused(write: Write) -> None:
+    [line] = refused(write({"network": {"nat": "none"}, "models": {"trial": INSIDE}})).splitlines()
+    assert "models.trial.vpc: without NAT it reaches no Firehose" in line
+    assert "add kinesis-firehose to network.interface_endpoints" in line
+
+
+@pytest.mark.parametrize(
+    ("network", "more"),
+    [
+        ({"nat": "single"}, {}),
+        ({"nat": "none", "interface_endpoints": ["kinesis-firehose"]}, {}),
+        ({"nat": "none"}, {"drift": {"share": 0}}),
+    ],
+)
+def test_a_function_in_the_vpc_is_told_so(
+    write: Write, network: Mapping[str, Any], more: Mapping[str, Any]
+) -> None:
+    model = loader.from_file(write({"network": network, "models": {"trial": {**INSIDE, **more}}})).models[
+        "trial"
+    ]
+    assert model.settings()["vpc"] is True
 
 
 BROKEN_TEXT = {

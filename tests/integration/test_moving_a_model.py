@@ -48,9 +48,10 @@ class Update(NamedTuple):
 
 def _settings(backend: str) -> dict[str, Any]:
     """`moves` beside models that stay, and no other; the word is the only difference."""
-    none_other = dict.fromkeys(loader.from_file(ENVIRONMENT).models)
-    models = {**none_other, **STAYING, "moves": {**MOVING, "backend": backend}}
-    return {**_LEFT_OUT, "models": models, "cluster": {"always": True}, "load": {}}
+    env = loader.from_file(ENVIRONMENT)
+    models = {**dict.fromkeys(env.models), **STAYING, "moves": {**MOVING, "backend": backend}}
+    cluster = {"always": True, **env.cluster.model_dump(include={"access"})}
+    return {**_LEFT_OUT, "models": models, "cluster": cluster, "load": {}}
 
 
 @pytest.fixture(scope="module")
