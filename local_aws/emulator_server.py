@@ -23,6 +23,7 @@ import re
 import signal
 import socket
 import threading
+from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ class MinistackGuard:
         self.ministack = ministack.app
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
         self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
+        complete_alarms()
         complete_lambda()
         complete_permissions()
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
@@ -118,6 +120,30 @@ class MinistackGuard:
         ):  # reset, configuration and code need no signature
             return False
         return _has_one_credential(scope)
+
+
+def complete_alarms() -> None:
+    """Put each change of an alarm's state on the default bus, with all but metrics and the reason before:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+    """
+    from ministack.services import cloudwatch, eventbridge
+
+    act = cloudwatch._dispatch_alarm_actions
+
+    def with_event(alarm: Any, old_state: str, new_state: str, reason: str) -> None:
+        act(alarm, old_state, new_state, reason)
+        at = datetime.fromtimestamp(alarm["StateUpdatedTimestamp"], UTC).isoformat(timespec="milliseconds")
+        detail = {
+            "alarmName": alarm["AlarmName"],
+            "configuration": {"description": alarm["AlarmDescription"]},
+            "previousState": {"value": old_state},
+            "state": {"value": new_state, "reason": reason, "timestamp": at.replace("+00:00", "+0000")},
+        }
+        named = {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change"}
+        event = named | {"Resources": [alarm["AlarmArn"]], "Detail": json.dumps(detail)}
+        eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
+
+    cloudwatch._dispatch_alarm_actions = with_event
 
 
 def complete_permissions() -> None:
