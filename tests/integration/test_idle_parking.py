@@ -30,6 +30,7 @@ REGION = "us-east-1"
 NAMES = Names(platform="inference-platform", environment="local", account_id="0" * 12, region=REGION)
 SITE = Site(names=NAMES, stage="live", cluster_name=NAMES.prefix)
 MODELS = ("llama", "minilm")
+TOPIC = NAMES.arn("sns", "alerts")
 PAUSED = "autoscaling.keda.sh/paused-replicas"
 Aws = Callable[[str], Any]
 
@@ -55,7 +56,7 @@ class Deployed(Recorded):
             known["name"] = name
             events.put_rule(Name=name, EventPattern=inputs["eventPattern"])
         if type_ == "aws:cloudwatch/eventTarget:EventTarget":
-            target = {"Id": inputs["targetId"], "Arn": inputs["arn"], "RoleArn": inputs["roleArn"]}
+            target = {"Id": inputs["targetId"], "Arn": inputs["arn"]}
             events.put_targets(Rule=inputs["rule"], Targets=[target])
         return super().outputs(type_, name, known)
 
@@ -149,7 +150,7 @@ def platform(aws: Aws, tmp_path: Path) -> Iterator[Platform]:
     with cluster_with({f"{SCALER}{model}": {} for model in MODELS}, tmp_path) as cluster:
         _make_function(aws, cluster)
         capacities = [capacity for model in MODELS for capacity in parked(SITE, gpu(model))]
-        args = IdleParkingArgs(names=NAMES, tags=TAGS, capacities=capacities)
+        args = IdleParkingArgs(names=NAMES, tags=TAGS, capacities=capacities, topic_arn=TOPIC)
         deployed(lambda: IdleParking("idle", args), recorded=Deployed(aws))
         yield Platform(aws, cluster)
 
