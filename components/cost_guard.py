@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components import iam
+from components import iam, metric
 from components.idle_parking import IdleParking, IdleParkingArgs
 from components.names import Names
 from components.parking import Capacity, WorkingHours, statements
@@ -54,6 +54,8 @@ class CostGuardArgs:
     """When capacity is up; None means always."""
     capacities: Sequence[Capacity] = field(default_factory=tuple)
     """What is parked outside these hours, and within them where it tells that it is idle."""
+    runbooks: str = "docs/runbooks"
+    """Folder or URL of the runbook pages, as an alarm's text names them."""
     activate_tags: bool = False
     """Whether the cost tags are made known to billing, which only a payer account can."""
 
@@ -211,9 +213,16 @@ class CostGuard(pulumi.ComponentResource):
         if any(capacity.idle for capacity in args.capacities):
             IdleParking(
                 f"{self._name}-idle",
-                IdleParkingArgs(names=args.names, tags=args.tags, capacities=args.capacities),
+                IdleParkingArgs(
+                    names=args.names,
+                    tags=args.tags,
+                    capacities=args.capacities,
+                    topic_arn=args.topic_arn,
+                ),
                 opts=self._child,
             )
+        if args.capacities:
+            self._tell_what_failed()
         for capacity in args.capacities:
             for verb, at, call in (("park", hours.park, capacity.park), ("wake", hours.wake, capacity.wake)):
                 aws.scheduler.Schedule(
@@ -233,3 +242,31 @@ class CostGuard(pulumi.ComponentResource):
                     },
                     opts=self._child,
                 )
+
+    def _tell_what_failed(self) -> None:
+        """An alarm on schedules that have given up: models sleep by day, or machines run by night.
+
+        CloudWatch counts by group, and all schedules are in the account's own.
+        https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html
+        """
+        args = self._args
+        dropped = metric.schedules("InvocationDroppedCount")
+        aws.cloudwatch.MetricAlarm(
+            f"{self._name}-parking-failed",
+            name=f"{args.names.prefix}-parking-failed",
+            alarm_description="A schedule did not park or wake capacity, whatever it tried. "
+            f"Runbook: {args.runbooks}/parking-failed.md",
+            namespace=dropped.namespace,
+            metric_name=dropped.name,
+            dimensions=dropped.dimensions,
+            statistic="Sum",
+            comparison_operator="GreaterThanThreshold",
+            threshold=0,
+            period=300,
+            evaluation_periods=1,
+            treat_missing_data="notBreaching",
+            alarm_actions=[args.topic_arn],
+            ok_actions=[args.topic_arn],
+            tags=self._tags,
+            opts=self._child,
+        )

@@ -8,7 +8,14 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.function import LIVE, Function, FunctionArgs, FunctionDefaults
+from components.function import (
+    LIVE,
+    Function,
+    FunctionArgs,
+    FunctionDefaults,
+    failure_statement,
+    tell_failures,
+)
 from components.packages import Package
 from components.sagemaker_hosting import VARIANT
 
@@ -91,7 +98,7 @@ class DriftMonitor(pulumi.ComponentResource):
                             ["ssm:GetParameter"],
                             [names.arn("ssm", f"parameter{args.parameters_path}/*/live")],
                         ),
-                        iam.allow("Events", ["events:PutEvents"], [names.arn("events", "event-bus/default")]),
+                        failure_statement(names),
                     ]
                 ),
                 memory_mb=512,
@@ -100,14 +107,7 @@ class DriftMonitor(pulumi.ComponentResource):
             opts=child,
         )
         with_alias = pulumi.ResourceOptions(parent=self, depends_on=[self.function])
-        # Lambda gives a failed run up after two more; what it then tells the bus, `EventAlerts` passes on.
-        aws.lambda_.FunctionEventInvokeConfig(
-            f"{name}-failures",
-            function_name=self.function.function_name,
-            qualifier=LIVE,
-            destination_config={"on_failure": {"destination": names.arn("events", "event-bus/default")}},
-            opts=with_alias,
-        )
+        tell_failures(f"{name}-failures", self.function.function_name, names, with_alias)
         tags = args.defaults.tags.component("drift")
         for model, schedule in args.models.items():
             unit = "minute" if schedule.every_minutes == 1 else "minutes"

@@ -173,6 +173,27 @@ class Function(pulumi.ComponentResource):
         self.register_outputs({"function_name": self.function_name, "alias_arn": self.alias_arn})
 
 
+def tell_failures(
+    name: str, function_name: pulumi.Input[str], names: Names, opts: pulumi.ResourceOptions
+) -> None:
+    """Send what an asynchronous run gives up, after two more tries, to the default bus.
+
+    `EventAlerts` passes it on. The function's role needs `failure_statement`.
+    """
+    aws.lambda_.FunctionEventInvokeConfig(
+        name,
+        function_name=function_name,
+        qualifier=LIVE,
+        destination_config={"on_failure": {"destination": names.arn("events", "event-bus/default")}},
+        opts=opts,
+    )
+
+
+def failure_statement(names: Names) -> iam.Statement:
+    """What a role needs for `tell_failures`."""
+    return iam.allow("Events", ["events:PutEvents"], [names.arn("events", "event-bus/default")])
+
+
 def _network_statements(names: Names) -> list[iam.Statement]:
     """What Lambda needs to put network interfaces into the subnets.
 

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
+from components.event_alerts import tell
 from components.names import Names
 from components.parking import Capacity, Idle, statements
 from components.tags import Tags
@@ -22,6 +23,8 @@ class IdleParkingArgs:
     tags: Tags
     capacities: Sequence[Capacity]
     """What is parked; those without `idle` are left out."""
+    topic_arn: pulumi.Input[str]
+    """Topic that hears when something was not parked."""
 
 
 class IdleParking(pulumi.ComponentResource):
@@ -79,7 +82,27 @@ class IdleParking(pulumi.ComponentResource):
             role_arn=starter.arn,
             opts=child,
         )
+        tell(
+            f"{name}-failed",
+            description="Idle GPUs were not parked, and are paid for",
+            event_pattern=json.dumps(failed_pattern(machine_arn), sort_keys=True),
+            topic_arn=args.topic_arn,
+            tags=tags,
+            opts=child,
+        )
         self.register_outputs({})
+
+
+def failed_pattern(machine_arn: str) -> Mapping[str, Any]:
+    """Events of executions that did not park.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+    """
+    return {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"stateMachineArn": [machine_arn], "status": ["ABORTED", "FAILED", "TIMED_OUT"]},
+    }
 
 
 def idle_pattern(idle: Sequence[Idle]) -> Mapping[str, Any]:

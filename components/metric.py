@@ -89,6 +89,11 @@ def pod(cluster_name: str, namespace: str, workload: str, name: str) -> Metric:
     return Metric(namespace="ContainerInsights", name=name, dimensions=dimensions)
 
 
+def schedules(name: str) -> Metric:
+    """`InvocationDroppedCount` and the like of the account's schedules outside of groups of their own."""
+    return Metric(namespace="AWS/Scheduler", name=name, dimensions={"ScheduleGroup": "default"})
+
+
 def served(model: str, name: str) -> Metric:
     """Requests that a model's function answered: `duration_ms`, `rows`, `errors` (4xx), `faults` (5xx)."""
     return Metric(namespace=PLATFORM, name=name, dimensions={"model": model})

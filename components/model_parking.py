@@ -10,7 +10,14 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from components.cluster import Cluster
-from components.function import Function, FunctionArgs, FunctionDefaults, FunctionNetwork
+from components.function import (
+    Function,
+    FunctionArgs,
+    FunctionDefaults,
+    FunctionNetwork,
+    failure_statement,
+    tell_failures,
+)
 from components.network import Network
 from components.network_policies import NAMESPACE
 from components.packages import Package
@@ -64,11 +71,14 @@ class ModelParking(pulumi.ComponentResource):
                 network=FunctionNetwork(
                     subnet_ids=args.network.private_subnet_ids, security_group_id=self._way_to_the_cluster()
                 ),
+                statements=[failure_statement(args.defaults.names)],
                 timeout_s=30,
                 reserved_concurrency=max(1, len(args.models)),
             ),
             opts=self._child,
         )
+        with_alias = pulumi.ResourceOptions(parent=self, depends_on=[function])
+        tell_failures(f"{name}-failures", function.function_name, args.defaults.names, with_alias)
         self._may_patch(function.role_arn)
         self.register_outputs({})
 

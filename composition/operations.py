@@ -163,6 +163,7 @@ def costs(base: Foundation, seen: Watched) -> None:
         **base.site,
         stopped_role_arns=base.deliverers if base.env.costs.stop_at_budget else (),
         topic_arn=base.alerts.arn,
+        runbooks=base.env.alerts.runbooks,
         hours=hours,
         capacities=capacities,
         **base.env.costs.model_dump(include={"monthly_usd", "anomaly_usd", "activate_tags"}),

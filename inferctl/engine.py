@@ -11,6 +11,7 @@ from typing import Any
 from inferctl.errors import CommandFailed
 from inferctl.findings import PolicyFinding
 from inferctl.outcome import Outcome, changes, is_drift
+from inferctl.parked import is_parked, scheduled
 from inferctl.workspace import PROJECT, ROOT, Mode, Workspace
 from toolchain.progress import Step
 
@@ -71,9 +72,10 @@ class Engine:
         """What a refresh would change in the state: what was changed beside the engine.
 
         What the program leaves to others (`ignore_changes`) is not: deliveries decide which version is live.
+        Nor is what its schedules have parked, which is told by itself.
         """
-        others = {resource["urn"]: resource.get("ignoreChanges", ()) for resource in self._resources()}
-        return self._operation(step, "refresh", "--preview-only", policies=False, others=others)
+        known = self._resources()
+        return self._operation(step, "refresh", "--preview-only", policies=False, known=known)
 
     def destroy(self, step: Step) -> Outcome:
         return self._operation(step, "destroy", "--yes", "--skip-preview", policies=False)
@@ -120,9 +122,12 @@ class Engine:
         *flags: str,
         policies: bool = True,
         environ: Mapping[str, str] | None = None,
-        others: Mapping[str, Sequence[str]] | None = None,
+        known: Sequence[Mapping[str, Any]] = (),
     ) -> Outcome:
-        """One operation, with live progress; its events say what came of it."""
+        """One operation, with live progress; its events say what came of it.
+
+        `known`: the state's resources, where those that were changed beside the engine matter.
+        """
         command = [
             str(self._pulumi),
             operation,
@@ -152,7 +157,7 @@ class Engine:
                 stderr=subprocess.STDOUT,
             )
             try:
-                outcome = self._follow(step, process, events, others or {})
+                outcome = self._follow(step, process, events, known)
             except KeyboardInterrupt:
                 # The engine got the signal too and is finishing what it began; its state must be saved.
                 process.wait()
@@ -167,10 +172,13 @@ class Engine:
         step: Step,
         process: subprocess.Popen[bytes],
         events: Path,
-        others: Mapping[str, Sequence[str]],
+        known: Sequence[Mapping[str, Any]],
     ) -> Outcome:
         outcome = Outcome()
+        others = {resource["urn"]: resource.get("ignoreChanges", ()) for resource in known}
+        schedules = scheduled(known)
         steps: list[Mapping[str, Any]] = []
+        parked: list[Mapping[str, Any]] = []
         refreshed: set[str] = set()
         done = 0
         for event in _events(events, process):
@@ -179,7 +187,8 @@ class Engine:
                 found = outputs["metadata"]
                 # Only now it is known what a refresh found.
                 if found["urn"] in refreshed and is_drift(found, others.get(found["urn"], ())):
-                    steps.append(found)
+                    asleep = is_parked(found, schedules.get(found["urn"]))
+                    (parked if asleep else steps).append(found)
             elif start := event.get("resourcePreEvent"):
                 metadata = start["metadata"]
                 step.detail = f"{done} resources, {_short(metadata['urn'])}"
@@ -201,7 +210,7 @@ class Engine:
                 )
             elif summary := event.get("summaryEvent"):
                 outcome.changes = summary.get("resourceChanges") or {}
-        outcome.steps = changes(steps)
+        outcome.steps, outcome.parked = changes(steps), changes(parked)
         return outcome
 
 

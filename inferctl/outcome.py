@@ -39,6 +39,8 @@ class Outcome:
     """URN -> state that each resource has, or would have, with its inputs."""
     steps: list[Change] = field(default_factory=list)
     """What changes, resource by resource."""
+    parked: list[Change] = field(default_factory=list)
+    """What a refresh found parked by the stack's own schedules; not among `steps`."""
 
     @property
     def changed(self) -> int:

@@ -58,6 +58,9 @@ def api(session: Session, client: Client) -> Iterator[Finding]:
         yield unknown("no tenant has the scope infer, so no model can be asked")
         return
     headers = client.headers(tenant)
+    wakes = "a request or a job wakes it"
+    if session.env.costs and (parking := session.env.costs.parking):
+        wakes += f"; while it is parked, only the schedule of {parking.wake} does"
     for model, entry in session.env.models.items():
         if getattr(entry, "mode", None) == "async":
             yield ok(f"model {model} takes jobs only")
@@ -65,7 +68,7 @@ def api(session: Session, client: Client) -> Iterator[Finding]:
         ready = httpx.get(f"{client.url}/v2/models/{model}/ready", headers=headers, timeout=60)
         # So the router answers; the gateway says 503 of a router or an endpoint that is out of order, too.
         if ready.status_code == httpx.codes.SERVICE_UNAVAILABLE and '"jobs":' in ready.text:
-            yield ok(f"model {model} is asleep: a request or a job wakes it")
+            yield ok(f"model {model} is asleep: {wakes}")
         elif ready.is_error and not _published(client, model):
             yield unknown(f"model {model} waits for its first publication")
         elif ready.is_error:
@@ -186,6 +189,8 @@ def drift(session: Session, step: Step) -> Iterator[Finding]:
     """What was changed beside the program, and what the program asks for that is not deployed."""
     drifted, planned = session.engine.drift(step), session.engine.preview(step)
     name = session.env.name
+    if drifted.parked:
+        yield ok(f"parked until the next working morning: {', '.join(step.path for step in drifted.parked)}")
     up = f"`inferctl plan --env {name}` shows it, `inferctl up --env {name}` puts it right"
     for outcome, said in ((drifted, "changed outside the program"), (planned, "asked for, but not deployed")):
         if outcome.errors or outcome.violations:

@@ -6,6 +6,7 @@ Each part says what is missing and where AWS documents it; an upgrade of minista
 import json
 import random
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 from urllib.error import HTTPError
 
@@ -15,9 +16,34 @@ _OF_ONE_HOP = {"connection", "content-length", "date", "keep-alive", "server", "
 
 def complete() -> None:
     """All of it."""
+    complete_alarms()
     complete_lambda()
     complete_permissions()
     complete_proxies()
+
+
+def complete_alarms() -> None:
+    """Put each change of an alarm's state on the default bus, with all but metrics and the reason before:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+    """
+    from ministack.services import cloudwatch, eventbridge
+
+    act = cloudwatch._dispatch_alarm_actions
+
+    def with_event(alarm: Any, old_state: str, new_state: str, reason: str) -> None:
+        act(alarm, old_state, new_state, reason)
+        at = datetime.fromtimestamp(alarm["StateUpdatedTimestamp"], UTC).isoformat(timespec="milliseconds")
+        detail = {
+            "alarmName": alarm["AlarmName"],
+            "configuration": {"description": alarm["AlarmDescription"]},
+            "previousState": {"value": old_state},
+            "state": {"value": new_state, "reason": reason, "timestamp": at.replace("+00:00", "+0000")},
+        }
+        named = {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change"}
+        event = named | {"Resources": [alarm["AlarmArn"]], "Detail": json.dumps(detail)}
+        eventbridge._put_events({"Entries": [event]}, allow_aws_source=True)
+
+    cloudwatch._dispatch_alarm_actions = with_event
 
 
 def complete_permissions() -> None:

@@ -23,6 +23,7 @@ import runpy
 import signal
 import socket
 import threading
+from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any

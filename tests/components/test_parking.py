@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from components.idle_parking import idle_machine, idle_pattern
+from components.idle_parking import failed_pattern, idle_machine, idle_pattern
 from components.parking import Call, Capacity, WorkingHours, endpoint_instances, node_group, parked, replicas
 from components.watch import ModelWatch, Site
 from cost.schedules import hours_of
@@ -228,3 +228,24 @@ def test_the_cluster_lets_the_function_patch_the_scalers_of_its_models_only(depl
     [subject] = made.named("parking-patch-scalers-binding").inputs["subjects"]
     assert made.named("parking-access-entry").inputs["kubernetesGroups"] == [subject["name"]]
     assert made.named("parking-function-function").inputs["vpcConfig"]["subnetIds"]
+
+
+def test_parking_that_fails_is_told(deployment_of: Deployed) -> None:
+    """Schedules that give up ring an alarm; executions and runs of the function that fail are events."""
+    made = deployment_of("stage")
+    topic = made.named("alerts-topic").inputs["name"]
+    alarm = made.named("costs-parking-failed").inputs
+    groups = {each.inputs.get("groupName", "default") for each in parking_schedules(made)}
+    assert (alarm["namespace"], alarm["metricName"]) == ("AWS/Scheduler", "InvocationDroppedCount")
+    assert {alarm["dimensions"]["ScheduleGroup"]} == groups
+    assert [arn.rpartition(":")[2] for arn in alarm["alarmActions"]] == [topic]
+    machine = made.named("costs-idle-machine").inputs["name"]
+    pattern = json.loads(made.named("costs-idle-failed").inputs["eventPattern"])
+    [arn] = pattern["detail"]["stateMachineArn"]
+    assert arn.rpartition(":")[2] == machine
+    assert pattern == failed_pattern(arn)
+    assert {"FAILED", "TIMED_OUT"} <= set(pattern["detail"]["status"])
+    assert made.named("costs-idle-failed-topic").inputs["arn"].rpartition(":")[2] == topic
+    failures = made.named("parking-failures").inputs
+    assert failures["functionName"] == made.named("parking-function-function").inputs["name"]
+    assert failures["destinationConfig"]["onFailure"]["destination"].endswith(":event-bus/default")

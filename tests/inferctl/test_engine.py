@@ -1,12 +1,16 @@
 """What the driver makes of the engine's files and events."""
 
+import json
+import subprocess
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from inferctl.engine import _restore_torn_state
+from inferctl.engine import Engine, _restore_torn_state
 from inferctl.outcome import Outcome, is_drift
+from toolchain.progress import Step
 
 
 @pytest.fixture
@@ -64,3 +68,39 @@ def test_drift_is_what_the_program_does_not_leave_to_others(
     assert is_drift({"op": "update", "detailedDiff": differing}, others) is drifted
     assert is_drift({"op": "update", "diffs": list(differing)}, others) is drifted
     assert is_drift({"op": "delete"}, others)
+
+
+def test_a_refresh_tells_what_is_parked_from_what_was_changed(tmp_path: Path) -> None:
+    """Of two endpoints at one instance, one is there by a schedule."""
+    kind = "aws:appautoscaling/target:Target"
+
+    def target(name: str, least: int) -> dict[str, Any]:
+        inputs = {"resourceId": f"endpoint/{name}", "minCapacity": least}
+        urn = f"urn:pulumi:s::p::{kind}::{name}"
+        return {"urn": urn, "type": kind, "custom": True, "inputs": inputs, "outputs": inputs}
+
+    call = {"ResourceId": "endpoint/parked", "MinCapacity": 1}
+    calls = {"arn": "arn:aws:scheduler:::aws-sdk:applicationautoscaling:registerScalableTarget"}
+    schedule = {
+        "urn": "night",
+        "type": "aws:scheduler/schedule:Schedule",
+        "inputs": {"target": {**calls, "input": json.dumps(call)}},
+    }
+    events = tmp_path / "events"
+    with events.open("w") as file:
+        for name in ("parked", "changed"):
+            about = {"urn": target(name, 2)["urn"], "type": kind, "old": target(name, 2)}
+            found = {**about, "new": target(name, 1), "detailedDiff": {"minCapacity": {}}}
+            before = {"metadata": {**about, "new": target(name, 2), "op": "refresh"}}
+            file.write(json.dumps({"resourcePreEvent": before}) + "\n")
+            file.write(json.dumps({"resOutputsEvent": {"metadata": {**found, "op": "update"}}}) + "\n")
+    with subprocess.Popen(["true"]) as process:
+        outcome = Engine._follow(
+            cast(Engine, None),
+            Step("refresh", threading.Event()),
+            process,
+            events,
+            [schedule, *(target(name, 2) for name in ("parked", "changed"))],
+        )
+    assert [step.path for step in outcome.parked] == ["parked"]
+    assert [step.path for step in outcome.steps] == ["changed"]

@@ -30,6 +30,8 @@ BACKLOG = ("ApproximateBacklogSizePerInstance", "HasBacklogWithoutCapacity")
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-metrics-enhanced-EKS.html
 POD = ("pod_gpu_utilization", "pod_gpu_memory_utilization")
 SERVICE = ("service_number_of_running_pods",)
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html
+SCHEDULER = ("InvocationAttemptCount", "InvocationDroppedCount", "TargetErrorCount")
 MODEL_SERVER, CANARY = "serving.lambda_app.handler", "serving.canary.handler"
 
 
@@ -71,6 +73,9 @@ def emitters(resources: list[dict[str, Any]]) -> Iterator[Emitted]:
         if target["targetId"] == "drift":
             model = json.loads(target["input"])["model"]
             yield from emitted(metric.PLATFORM, metric.EMITTED_BY_US["drift"][0], model=model)
+    for schedule in of("aws:scheduler/schedule:Schedule"):
+        group = schedule.get("groupName", "default")
+        yield from emitted("AWS/Scheduler", SCHEDULER, ScheduleGroup=group)
     for queue in of("aws:sqs/queue:Queue"):
         yield from emitted("AWS/SQS", QUEUE, QueueName=queue["name"])
     for found in of("aws:cloudwatch/logMetricFilter:LogMetricFilter"):
