@@ -134,26 +134,31 @@ def redrive(
 
 
 def redriven(platform: Platform, model: str, step: Step | None = None) -> tuple[int, int]:
-    """Take each dead letter once: how many parts go again, and how many letters stay."""
+    """Take each dead letter once: how many parts go again, and how many letters stay.
+
+    Those that stay can be read at once by whoever looks after them.
+    """
     url = platform.routes[model].dead_letters_url
-    again, kept, seen = 0, 0, set[str]()
+    again, kept, seen = 0, list[str](), set[str]()
     while True:
         answer = platform.sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=30, WaitTimeSeconds=_LAST_LETTER_S
         )
         fresh = [found for found in answer.get("Messages", []) if found["MessageId"] not in seen]
         if not fresh:
-            return again, kept
+            break
         for found in fresh:
             seen.add(found["MessageId"])
-            letter = json.loads(found["Body"])
-            if _try_again(platform, letter):
+            if _try_again(platform, json.loads(found["Body"])):
                 platform.sqs.delete_message(QueueUrl=url, ReceiptHandle=found["ReceiptHandle"])
                 again += 1
             else:
-                kept += 1
+                kept.append(found["ReceiptHandle"])
             if step is not None:
-                step.detail = f"{again} again, {kept} stay"
+                step.detail = f"{again} again, {len(kept)} stay"
+    for receipt in kept:
+        platform.sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
+    return again, len(kept)
 
 
 def _try_again(platform: Platform, letter: dict[str, Any]) -> bool:

@@ -23,7 +23,6 @@ import runpy
 import signal
 import socket
 import threading
-from datetime import UTC, datetime
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any

@@ -96,7 +96,8 @@ def test_what_cannot_be_tried_again_stays(at: JobsPlatform) -> None:
     ((message, _),) = at.receive(at.route.queue_url)
     at.worker().handle(Message(message.body, message.receipt, at.platform.attempts + 1))
     at.platform.table.finish(job, "cancelled")
-    assert "0 parts are tried again, 2 letters stay" in redrive()
+    for _ in range(2):  # they can be read again at once
+        assert "0 parts are tried again, 2 letters stay" in redrive()
     assert {job.state for job in at.jobs()} == {"failed", "cancelled"}
 
 
