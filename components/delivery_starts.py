@@ -59,8 +59,8 @@ def registry(
 ) -> None:
     """A group of the model registry for each model: a package that is approved in it is delivered.
 
-    Its files are those of a published version. SageMaker deletes no group that has packages: who destroys the
-    stack deletes them first.
+    Its files are those of a published version. SageMaker deletes no group that has packages, so that
+    `inferctl destroy` deletes them first.
     """
     for model in models:
         aws.sagemaker.ModelPackageGroup(

@@ -96,9 +96,25 @@ def _validate(name: str, config: Mapping[str, Any], source: str) -> Environment:
     overrides = settings.get("models")
     settings["models"] = _catalogue({} if overrides is None else overrides, source)
     try:
-        return Environment.model_validate(settings)
+        environment = Environment.model_validate(settings)
     except ValidationError as error:
         raise EnvironmentInvalid("\n".join(f"{source}: {line}" for line in _lines(error))) from None
+    _require_own_names(environment, source)
+    return environment
+
+
+def _require_own_names(environment: Environment, source: str) -> None:
+    """Roles know what they work for by how its name begins: `stage-*` must not be another's `stage-eu-*`."""
+    for other in names():
+        short, long = sorted((environment.name, other), key=len)
+        if not long.startswith(f"{short}-"):
+            continue
+        config = _yaml(FOLDER / f"Pulumi.{other}.yaml").get("config") or {}
+        if config.get(f"{PREFIX}account_id") == environment.account_id:
+            raise EnvironmentInvalid(
+                f"{source}: {long} begins with {short}-, so that roles of {short} could reach what is {long}'s "
+                "in the same account; choose another name or another account_id"
+            )
 
 
 def _catalogue(overrides: Any, source: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from inferctl import karpenter_nodes, servers
+from inferctl import karpenter_nodes, registry, servers
 from inferctl.errors import CommandFailed, Exit, Refused
 from inferctl.leftovers import Scope, find
 from inferctl.session import Session, environment, open_session
@@ -122,6 +122,9 @@ def _remove(session: Session, progress: Progress) -> str:
     if cluster and session.mode == "aws":  # nothing starts nodes on this machine
         with progress.step("drain") as step:
             step.result = karpenter_nodes.drain(_cluster_name(session), session.aws, step)
+    if session.mode == "aws":  # the embedded registry holds no groups
+        with progress.step("registry") as step:
+            step.result = registry.empty(resources, session.aws("sagemaker"), step)
     with progress.step("destroy") as step:
         if session.mode == "local" and session.workspace.emulator().lost_state():
             require(session.engine.refresh(step))

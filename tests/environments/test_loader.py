@@ -441,6 +441,14 @@ def test_a_fifth_environment_is_one_file(folder: Path) -> None:
         loader.from_file(name)
 
 
+def test_names_that_begin_alike_need_accounts_of_their_own(write: Write) -> None:
+    write({}, "trial")
+    assert "trial-eu begins with trial-" in refused(write({}, "trial-eu"))
+    assert "trial-eu begins with trial-" in refused("trial")  # whichever of the two is looked at
+    assert loader.from_file(write({}, "trials")).name == "trials"
+    assert loader.from_file(write({"account_id": "222222222222"}, "trial-eu")).name == "trial-eu"
+
+
 def test_an_environment_never_changes_after_loading(write: Write) -> None:
     environment = loader.from_file(write({}))
     with pytest.raises(ValueError, match="frozen"):

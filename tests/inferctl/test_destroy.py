@@ -4,10 +4,12 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import httpx
 import pytest
+from botocore.stub import Stubber
 
-from inferctl import karpenter_nodes, leftovers
+from inferctl import karpenter_nodes, leftovers, registry
 from inferctl.destroy import refuse_protected
 from inferctl.errors import CommandFailed, Refused
 from inferctl.leftovers import Scope, find
@@ -35,6 +37,21 @@ def test_what_is_protected_stops_everything_and_names_the_setting() -> None:
         refuse_protected("dev", held)
     assert "protect: false" in told.value.next_step
     refuse_protected("dev", held[:1])
+
+
+def test_packages_of_the_stacks_own_groups_are_deleted_first(step: Step) -> None:
+    sagemaker = boto3.client("sagemaker", "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    arns = [f"arn:aws:sagemaker:eu-west-1:111111111111:model-package/p-dev-digits/{n}" for n in (1, 2)]
+    resources = [resource("models"), {"type": registry.GROUP, "id": "p-dev-digits"}]
+    with Stubber(sagemaker) as stub:
+        for arn, more in zip(arns, ({"NextToken": "next"}, {}), strict=True):
+            summary = {"ModelPackageArn": arn, "CreationTime": 0, "ModelPackageStatus": "Completed"}
+            asked = {"ModelPackageGroupName": "p-dev-digits"} | ({} if more else {"NextToken": "next"})
+            stub.add_response("list_model_packages", {"ModelPackageSummaryList": [summary], **more}, asked)
+        for arn in arns:
+            stub.add_response("delete_model_package", {}, {"ModelPackageName": arn})
+        assert registry.empty(resources, sagemaker, step) == "2 packages of models deleted"
+        stub.assert_no_pending_responses()
 
 
 def cluster(remaining: list[int], pools: int = 2) -> tuple[httpx.Client, list[str]]:

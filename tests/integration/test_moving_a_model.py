@@ -116,7 +116,10 @@ def test_buckets_data_queue_and_route_stay(journey: list[Update], move: int) -> 
     before, after = journey[move - 1], journey[move]
     kept = ("aws:s3/bucket", "aws:kms/", "aws:sqs/", "aws:dynamodb/", "aws:glue/", "aws:cognito/")
     changed = [change for change in after.changes if change.type.startswith(kept)]
-    assert {name_of(change) for change in changed} <= {"jobs-config", "jobs-moves-config"}  # what workers read
+    assert {name_of(change) for change in changed} <= {
+        "jobs-config",
+        "jobs-moves-config",
+    }  # what workers read
     assert before.of("aws:s3/bucket:Bucket").keys() == after.of("aws:s3/bucket:Bucket").keys() != set()
     assert "model-moves-jobs-queue" in after.of("aws:sqs/queue:Queue")
     [old], [new] = (each.of("aws:apigateway/restApi:RestApi").values() for each in (before, after))
