@@ -112,7 +112,7 @@ def _require_own_names(environment: Environment, source: str) -> None:
         config = _yaml(FOLDER / f"Pulumi.{other}.yaml").get("config") or {}
         if config.get(f"{PREFIX}account_id") == environment.account_id:
             raise EnvironmentInvalid(
-                f"{source}: {long} begins with {short}-, so that roles of {short} could reach what is {long}'s "
+                f"{source}: {long} begins with {short}-, so that roles of {short} could reach {long} "
                 "in the same account; choose another name or another account_id"
             )
 

@@ -20,7 +20,10 @@ class Stack:
     def __init__(self, answer: httpx.Response, *, published: bool) -> None:
         self._answer, self.outputs = answer, {"models_bucket": "models"}
         self.env = SimpleNamespace(
-            name="local", tenants=[SimpleNamespace(name="a", scopes=["infer"])], models={"m": object()}
+            name="local",
+            tenants=[SimpleNamespace(name="a", scopes=["infer"])],
+            models={"m": object()},
+            costs=None,
         )
         self._listed = {"KeyCount": int(published)}
 
