@@ -36,6 +36,10 @@ from policies.rule import StackRule
 from policies.rules import RULES
 from policies.server import Analyzer
 
+# https://github.com/pulumi/pulumi/blob/v3.259.0/sdk/go/common/resource/sig/sig.go
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_REFERENCE = "5cf8f73096256a8f31e491e813e4eb8e"
+
 Spent = tuple[float, float]
 """Seconds by the clock and of CPU."""
 
@@ -141,20 +145,23 @@ def requests(export: Mapping[str, Any]) -> tuple[list[Any], Any]:
         head = {name: resource.get(name, "") for name in ("type", "urn")}
         head["name"] = resource["urn"].rpartition("::")[2]
         each.append(pb.AnalyzeRequest(**head))
-        each[-1].properties.update(without_secrets(resource.get("inputs", {})))
+        each[-1].properties.update(as_sent(resource.get("inputs", {})))
         seen = whole.resources.add(**head, parent=resource.get("parent", ""))
-        seen.properties.update(without_secrets(resource.get("outputs", {})))
+        seen.properties.update(as_sent(resource.get("outputs", {})))
         for name, urns in (resource.get("propertyDependencies") or {}).items():
             seen.propertyDependencies[name].urns.extend(urns)
     return each, whole
 
 
-def without_secrets(value: Any) -> Any:
-    """An export holds secrets as ciphertext, which is not how the engine sends them."""
+def as_sent(value: Any) -> Any:
+    """An export's values as the engine sends them to analyzers: secrets open, references as ids."""
     if isinstance(value, dict):
-        kept = {key: without_secrets(inner) for key, inner in value.items()}
-        return "secret" if "ciphertext" in value else kept
-    return [without_secrets(inner) for inner in value] if isinstance(value, list) else value
+        if "ciphertext" in value:
+            return "secret"
+        if value.get(_SIGNATURE) == _REFERENCE:
+            return value.get("id") or value["urn"]
+        return {key: as_sent(inner) for key, inner in value.items()}
+    return [as_sent(inner) for inner in value] if isinstance(value, list) else value
 
 
 class CpuOfChildren(threading.Thread):
