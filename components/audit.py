@@ -8,6 +8,7 @@ import pulumi_aws as aws
 from components import iam, metric
 from components.audit_bucket import AuditBucket, AuditBucketArgs
 from components.audit_events import AUDIT_EVENTS
+from components.count_alarm import ring
 from components.keys import account_statement
 from components.names import Names
 from components.tags import Tags
@@ -190,20 +191,13 @@ class Audit(pulumi.ComponentResource):
             },
             opts=self._child,
         )
-        aws.cloudwatch.MetricAlarm(
+        ring(
             f"{self._name}-{role}",
-            name=f"{args.names.prefix}-{role}",
-            alarm_description=f"{event.text}. Runbook: {args.runbooks}/{role}.md",
-            namespace=metric.AUDIT,
-            metric_name=event.metric,
-            statistic="Sum",
-            comparison_operator="GreaterThanThreshold",
-            threshold=event.threshold,
-            period=300,
-            evaluation_periods=1,
-            treat_missing_data="notBreaching",
-            alarm_actions=[args.topic_arn],
-            ok_actions=[args.topic_arn],
+            alarm_name=f"{args.names.prefix}-{role}",
+            text=f"{event.text}. Runbook: {args.runbooks}/{role}.md",
+            counted=metric.audit(event.metric),
+            more_than=event.threshold,
+            topic_arn=args.topic_arn,
             tags=self._tags,
             opts=self._child,
         )

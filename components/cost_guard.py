@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam, metric
+from components.count_alarm import ring
 from components.idle_parking import IdleParking, IdleParkingArgs
 from components.names import Names
 from components.parking import Capacity, WorkingHours, statements
@@ -250,23 +251,14 @@ class CostGuard(pulumi.ComponentResource):
         https://docs.aws.amazon.com/scheduler/latest/UserGuide/monitoring-cloudwatch.html
         """
         args = self._args
-        dropped = metric.schedules("InvocationDroppedCount")
-        aws.cloudwatch.MetricAlarm(
+        ring(
             f"{self._name}-parking-failed",
-            name=f"{args.names.prefix}-parking-failed",
-            alarm_description="A schedule did not park or wake capacity, whatever it tried. "
+            alarm_name=f"{args.names.prefix}-parking-failed",
+            text="A schedule did not park or wake capacity, whatever it tried. "
             f"Runbook: {args.runbooks}/parking-failed.md",
-            namespace=dropped.namespace,
-            metric_name=dropped.name,
-            dimensions=dropped.dimensions,
-            statistic="Sum",
-            comparison_operator="GreaterThanThreshold",
-            threshold=0,
-            period=300,
-            evaluation_periods=1,
-            treat_missing_data="notBreaching",
-            alarm_actions=[args.topic_arn],
-            ok_actions=[args.topic_arn],
+            counted=metric.schedules("InvocationDroppedCount"),
+            more_than=0,
+            topic_arn=args.topic_arn,
             tags=self._tags,
             opts=self._child,
         )

@@ -1,31 +1,25 @@
 """`inferctl jobs redrive` against the embedded AWS: dead parts go again, their jobs come to an end."""
 
 import json
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from inferctl import jobs
-from serving.jobs import Job, Limits
+from serving.jobs import Job
 from serving.jobs_flow import document
 from serving.jobs_predict import Ask, TryLater
 from serving.jobs_rows import PartSize
 from serving.jobs_work import Message
 from tests.serving.conftest import Aws, aws, digits
-from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
+from tests.serving.jobs_platform import LIMITS, JobsPlatform, ask, jobs_platform, rows
 
-__all__ = ["aws", "digits"]  # fixtures
-
-
-@pytest.fixture(scope="module")
-def ask(digits: Path) -> Ask:
-    return asks(digits)
+__all__ = ["ask", "aws", "digits"]  # fixtures
 
 
 @pytest.fixture
 def at(aws: Aws, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> JobsPlatform:
-    made = jobs_platform(aws, ask, PartSize(rows=10), Limits(active_jobs=5, parts_in_flight=4))
+    made = jobs_platform(aws, ask, PartSize(rows=10), LIMITS)
     monkeypatch.setattr(jobs, "platform_of", lambda _client: made.platform)
     monkeypatch.setattr(jobs, "deployed", lambda _env: _Session())
     return made

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import numpy as np
+import pytest
 from botocore.config import Config
 
 from serving import api
@@ -23,6 +24,8 @@ from serving.runtime import Model
 from serving.served import ServedModel
 from serving.store import read_folder
 from tests.serving.conftest import CREDENTIALS, REGION, Aws
+
+LIMITS = Limits(active_jobs=5, parts_in_flight=4)
 
 TABLE: Mapping[str, Any] = {
     "BillingMode": "PAY_PER_REQUEST",
@@ -175,3 +178,15 @@ def rows(count: int, *, poisoned: frozenset[int] = frozenset(), seed: int = 0) -
         (b'{"image": [1, 2]}' if index in poisoned else json.dumps({"image": row.tolist()}).encode()) + b"\n"
         for index, row in enumerate(values)
     )
+
+
+@pytest.fixture(scope="module")
+def ask(digits: Path) -> Ask:
+    """The digits model, asked in this process."""
+    return asks(digits)
+
+
+@pytest.fixture
+def at(aws: Aws, ask: Ask) -> JobsPlatform:
+    """A platform with parts of ten rows, and with limits that tests can reach."""
+    return jobs_platform(aws, ask, PartSize(rows=10), LIMITS)

@@ -3,30 +3,16 @@
 import io
 import json
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pyarrow import parquet
 
-from serving.jobs import Limits
 from serving.jobs_flow import dispatch, send_parts
 from serving.jobs_predict import Ask, TryLater
-from serving.jobs_rows import PartSize
-from tests.serving.conftest import Aws
-from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
+from tests.serving.jobs_platform import LIMITS, JobsPlatform, ask, at, rows
 
-LIMITS = Limits(active_jobs=5, parts_in_flight=4)
-
-
-@pytest.fixture(scope="module")
-def ask(digits: Path) -> Ask:
-    return asks(digits)
-
-
-@pytest.fixture
-def at(aws: Aws, ask: Ask) -> JobsPlatform:
-    return jobs_platform(aws, ask, PartSize(rows=10), LIMITS)
+__all__ = ["ask", "at"]  # fixtures
 
 
 def results(at: JobsPlatform, tenant: str = "acme") -> list[dict[str, Any]]:

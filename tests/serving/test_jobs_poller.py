@@ -18,14 +18,15 @@ import httpx
 import pytest
 
 from serving import jobs_poller
-from serving.jobs import Job, Limits
+from serving.jobs import Job
 from serving.jobs_flow import Platform
 from serving.jobs_poller import Poller
 from serving.jobs_predict import Ask
-from serving.jobs_rows import PartSize
 from tests.serving.conftest import CREDENTIALS, REGION, Aws
 from tests.serving.http_server import ROOT
-from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
+from tests.serving.jobs_platform import JobsPlatform, ask, at, rows
+
+__all__ = ["ask", "at"]  # fixtures
 
 PATIENCE_S = 60
 
@@ -73,16 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
-
-
-@pytest.fixture(scope="module")
-def ask(digits: Path) -> Ask:
-    return asks(digits)
-
-
-@pytest.fixture
-def at(aws: Aws, ask: Ask) -> JobsPlatform:
-    return jobs_platform(aws, ask, PartSize(rows=10), Limits(active_jobs=5, parts_in_flight=4))
 
 
 @pytest.fixture

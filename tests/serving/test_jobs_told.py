@@ -2,26 +2,14 @@
 
 import json
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from serving.jobs import Limits
-from serving.jobs_predict import Ask
-from serving.jobs_rows import PartSize
 from tests.serving.conftest import Aws
-from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
+from tests.serving.jobs_platform import JobsPlatform, ask, at, rows
 
-
-@pytest.fixture(scope="module")
-def ask(digits: Path) -> Ask:
-    return asks(digits)
-
-
-@pytest.fixture
-def at(aws: Aws, ask: Ask) -> JobsPlatform:
-    return jobs_platform(aws, ask, PartSize(rows=10), Limits(active_jobs=5, parts_in_flight=4))
+__all__ = ["ask", "at"]  # fixtures
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class Table:
         self.row = replace(wanted, revision=(before.revision if before else 0) + 1)
         return True
 
+    def give(self, share: float) -> None:
+        """Let the candidate have this share of the requests, as the machine does."""
+        self.row = replace(self.row or Wanted(), share=share)
+
     def report(self, model: str, report: Report) -> None:
         self.said[report.replica] = report
 
@@ -161,7 +165,7 @@ def test_the_candidates_requests_are_counted_and_the_live_ones_are_not(
     one = replica(table)
     target.prepare(candidate("v2"))
     one.load()
-    table.row = replace(table.row or Wanted(), share=1.0)
+    table.give(1.0)
     one.load()
     asked = one.get("scale", None)
     request, _ = decode(asked.manifest.golden[0], asked.manifest.signature)
@@ -179,7 +183,7 @@ def test_a_rollback_has_ended_once_no_replica_gives_requests_to_the_candidate(
     one = replica(table)
     target.prepare(candidate("v2"))
     one.load()
-    table.row = replace(table.row or Wanted(), share=0.5)
+    table.give(0.5)
     one.load()
     assert versions(one).keys() == {"v1", "v2"}
     with pytest.raises(ReplicasAwaited, match="to go back to"):
@@ -218,7 +222,7 @@ def test_a_candidate_that_ended_its_server_is_refused_and_not_loaded_again(
     table: Table, target: EksTarget, share: float
 ) -> None:
     target.prepare(candidate("v2"))
-    table.row = replace(table.row or Wanted(), share=share)
+    table.give(share)
     replica(table)
     again = replica(table)  # the container, started anew
     assert versions(again) == {"v1": 400}
@@ -285,7 +289,7 @@ def test_a_version_that_is_named_is_the_live_one_or_a_candidate_with_a_share(
     one.load()
     with pytest.raises(ModelNotFound):
         one.get("scale", "v2")
-    table.row = replace(table.row or Wanted(), share=0.01)
+    table.give(0.01)
     one.load()
     assert one.get("scale", "v2").manifest.version == "v2"
     assert one.get("scale", "v1").manifest.version == "v1"
