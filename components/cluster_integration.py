@@ -1,5 +1,7 @@
 """API Gateway's private integrations with the cluster's router: requests and answers pass through unchanged.
 
+Beside them the router gets the tenant's name, as the authorizer found it. A mapped header takes the place of
+one that a client sends.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-private-integration.html
 """
 
@@ -8,6 +10,8 @@ from collections.abc import Mapping
 from components.api_document import Json
 from components.api_routes import MODEL_OPERATIONS, OPENAI_OPERATIONS
 
+# Where serving.usage looks for it.
+_TENANT: Json = {"integration.request.header.X-Inference-Tenant": "context.authorizer.tenant"}
 # Answers of language models take minutes; a streaming integration may, a buffered one ends after 29 seconds.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html
 _STREAM: Json = {"responseTransferMode": "STREAM", "timeoutInMillis": 300_000}
@@ -40,6 +44,7 @@ def _private(method: str, uri: str, vpc_link_id: str, load_balancer_arn: str) ->
         "type": "http_proxy",
         "httpMethod": method,
         "uri": uri,
+        "requestParameters": _TENANT,
         "connectionType": "VPC_LINK",
         "connectionId": vpc_link_id,
         "integrationTarget": load_balancer_arn,

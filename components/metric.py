@@ -99,6 +99,12 @@ def served(model: str, name: str) -> Metric:
     return Metric(namespace=PLATFORM, name=name, dimensions={"model": model})
 
 
+def used(tenant: str, model: str, name: str) -> Metric:
+    """What a tenant used of a model, through the API on every backend: sums of `requests`, `rows`, `tokens`,
+    `compute_ms`."""
+    return Metric(namespace=PLATFORM, name=name, dimensions={"tenant": tenant, "model": model})
+
+
 def canary(model: str, name: str) -> Metric:
     """What the canary saw through the API: `canary_faults` (1 or 0), `canary_ms`."""
     return Metric(namespace=PLATFORM, name=name, dimensions={"model": model})
@@ -116,7 +122,10 @@ def audit(name: str) -> Metric:
 
 EMITTED_BY_US = {
     "request": ({"duration_ms", "rows", "errors", "faults"}, ({"model"}, {"model", "version"})),
+    "usage": ({"requests", "rows", "tokens", "compute_ms"}, ({"tenant", "model"},)),
     "canary": ({"canary_faults", "canary_ms"}, ({"model"},)),
     "drift": ({"drift_psi", "drift_rows"}, ({"model"},)),
 }
-"""Message of the log line that carries them -> (metrics, sets of dimensions), all in namespace `PLATFORM`."""
+"""Message of the log line that carries them -> (metrics, sets of dimensions), all in namespace `PLATFORM`.
+
+Those of `usage` stand in the line of a request, too, and the cluster's router puts their sums."""

@@ -11,6 +11,7 @@ from components.cluster import Cluster
 from components.image_cache import cached_image
 from components.images import Images
 from components.jobs_queue import queue_prefix
+from components.metric import PLATFORM
 from components.names import Names
 from components.network_policies import (
     NAMESPACE,
@@ -46,6 +47,8 @@ class RouterArgs:
     """Addresses from which the load balancer comes."""
     data_key_arn: pulumi.Input[str]
     """Key of the jobs queues."""
+    usage_table: pulumi.Input[str]
+    """Name of the table of jobs, in which it takes down what tenants use."""
     replicas: int = 2
     """Pods, over zones and nodes."""
 
@@ -75,9 +78,12 @@ class Router(pulumi.ComponentResource):
                 cluster_name=args.cluster.cluster_name,
                 namespace=NAMESPACE,
                 service_account=_NAME,
-                description="The router wakes models",
-                statements=pulumi.Output.from_input(args.data_key_arn).apply(
-                    lambda key: wake_statements(args.names, key)
+                description="The router wakes models and takes down their use",
+                statements=pulumi.Output.all(args.data_key_arn, args.usage_table).apply(
+                    lambda known: [
+                        *wake_statements(args.names, known[0]),
+                        *usage_statements(args.names, known[1]),
+                    ]
                 ),
             ),
             opts=self._child,
@@ -156,6 +162,7 @@ class Router(pulumi.ComponentResource):
             image=args.images.model_server_images["arm64"],
             balancer_image=cached_image(args.names, BALANCER_IMAGE),
             routes=args.routes,
+            usage_table=args.usage_table,
             region=args.names.region,
             service_account=_NAME,
             labels={ROUTER_LABEL: "true"},
@@ -197,4 +204,19 @@ def wake_statements(names: Names, data_key_arn: str) -> list[iam.Statement]:
     return [
         iam.allow("WakeModels", actions, [names.arn("sqs", f"{queue_prefix(names)}*")]),
         iam.allow("Encrypt", ["kms:GenerateDataKey", "kms:Decrypt"], [data_key_arn]),
+    ]
+
+
+def usage_statements(names: Names, table: str) -> list[iam.Statement]:
+    """Counting synchronous use: in those items of the table of jobs, and as metrics of the platform's own."""
+    mine = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["requests#*"]}}
+    return [
+        iam.allow("CountUsage", ["dynamodb:UpdateItem"], [names.arn("dynamodb", f"table/{table}")], mine),
+        # The action has no resources to name, only namespaces.
+        iam.allow(
+            "Metrics",
+            ["cloudwatch:PutMetricData"],
+            ["*"],
+            {"StringEquals": {"cloudwatch:namespace": PLATFORM}},
+        ),
     ]

@@ -36,6 +36,7 @@ def pod_spec(
     image: pulumi.Input[str],
     balancer_image: pulumi.Input[str],
     routes: Mapping[str, Route],
+    usage_table: pulumi.Input[str],
     region: str,
     service_account: str,
     labels: Mapping[str, str],
@@ -54,7 +55,7 @@ def pod_spec(
             _apart("kubernetes.io/hostname", labels),
         ],
         "containers": [
-            _router(image, routes, region, balanced),
+            _router(image, routes, usage_table, region, balanced),
             *([_balancer(balancer_image)] if balanced else []),
         ],
         "volumes": [{"name": "tmp", "empty_dir": {"size_limit": "1Gi"}}],
@@ -72,7 +73,11 @@ def _apart(key: str, labels: Mapping[str, str]) -> TopologySpreadConstraintArgsD
 
 
 def _router(
-    image: pulumi.Input[str], routes: Mapping[str, Route], region: str, balanced: bool
+    image: pulumi.Input[str],
+    routes: Mapping[str, Route],
+    usage_table: pulumi.Input[str],
+    region: str,
+    balanced: bool,
 ) -> ContainerArgsDict:
     models = pulumi.Output.json_dumps(
         {
@@ -89,6 +94,7 @@ def _router(
     environment: dict[str, pulumi.Input[str]] = {
         "AWS_REGION": region,
         "ROUTER_MODELS": models,
+        "USAGE_TABLE": usage_table,
         # A private integration passes the stage's name on:
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/private-integration.html
         "ROUTER_PREFIX": f"/{STAGE}",

@@ -1,8 +1,9 @@
 """API Gateway's direct integration with SageMaker: Open Inference requests and answers go through unchanged.
 
-InvokeEndpoint knows one route, the container's `POST /invocations`. Which route of the protocol is meant
-stands in the custom attributes, which SageMaker hands to the container as they are; the model server answers
-that route, so that metadata and readiness come from the model and not from a record about it.
+InvokeEndpoint knows one route, the container's `POST /invocations`, and hands the container one header as it
+is: the custom attributes. For metadata and readiness they name the route that is meant, so that both come
+from the model and not from a record about it. An infer request needs no name; there they hold the tenant, as
+the authorizer found it, and the container logs what it used. A mapping takes one source and cannot join two.
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 """
 
@@ -69,7 +70,9 @@ def integrations(*, model: str, endpoint_name: str, region: str, credentials_arn
                 "integration.request.header.Accept": "'application/json'",
                 "integration.request.header.Content-Type": "'application/json'",
                 "integration.request.header.X-Amzn-SageMaker-Custom-Attributes": (
-                    f"'{method} /v2/models/{model}{end}'"
+                    "context.authorizer.tenant"
+                    if operation == "infer"
+                    else f"'{method} /v2/models/{model}{end}'"
                 ),
                 # Ties a captured request to its line in the access log.
                 "integration.request.header.X-Amzn-SageMaker-Inference-Id": "context.requestId",

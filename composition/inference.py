@@ -47,17 +47,6 @@ def inference(base: Foundation) -> Inference:
         require_tls=base.env.storage.require_tls,
     )
     models = c.Models("model", models_args, base.opts)
-    if base.cluster:
-        router_args = c.RouterArgs(
-            **base.site,
-            cluster=base.cluster,
-            images=base.images,
-            routes=models.routes,
-            vpc_cidr=base.network.cidr,
-            data_key_arn=base.keys.data_arn,
-            replicas=base.env.cluster.router_replicas,
-        )
-        c.Router("router", router_args, base.cluster.inside(base.opts))
 
     jobs_args = c.JobsArgs(
         defaults=base.functions,
@@ -73,6 +62,17 @@ def inference(base: Foundation) -> Inference:
     )
     jobs = c.Jobs("jobs", jobs_args, base.opts)
     if base.cluster:
+        router_args = c.RouterArgs(
+            **base.site,
+            cluster=base.cluster,
+            images=base.images,
+            routes=models.routes,
+            vpc_cidr=base.network.cidr,
+            data_key_arn=base.keys.data_arn,
+            usage_table=jobs.table_name,
+            replicas=base.env.cluster.router_replicas,
+        )
+        c.Router("router", router_args, base.cluster.inside(base.opts))
         for model, route in models.routes.items():
             worker_args = c.ClusterWorkerArgs(
                 **base.site,

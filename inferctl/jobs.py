@@ -208,7 +208,12 @@ def platform_of(client: Client) -> Platform:
 
 def job_usage(client: Client, tenant: str) -> list[Usage]:
     """What a tenant used through jobs, day by day."""
-    return JobTable(_table(client)).usage(tenant)
+    return JobTable(_table(client)).usage(tenant, "usage")
+
+
+def request_usage(client: Client, tenant: str) -> list[Usage]:
+    """What a tenant used through the cluster's router, day by day."""
+    return JobTable(_table(client)).usage(tenant, "requests")
 
 
 def _table(client: Client) -> Any:

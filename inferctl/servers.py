@@ -19,7 +19,7 @@ import yaml
 
 from inferctl.session import Session
 from inferctl.workspace import ROOT
-from local_aws import ports, sagemaker_runtime
+from local_aws import container_log, ports, sagemaker_runtime
 from local_aws.workloads import Report, Workload, Workloads
 from serving.manifest import FILE_NAME as MANIFEST
 
@@ -148,9 +148,11 @@ class _Planned:
             port = ports.port_of(self._aws, ports.endpoint(name))
             self._invoked[name] = {"port": port, **_asynchronous(configuration)}
             given = {**container["environment"], "MODEL_DIR": str(self._fetched(model, version, revision))}
+            # Its output goes where SageMaker puts it; `serve` is the argument that SageMaker gives.
+            shipped = ["python", "-m", container_log.__name__, f"/aws/sagemaker/Endpoints/{name}"]
             yield Workload(
                 name=f"endpoint-{model}",
-                command=[*_entry_point(), "serve"],  # the argument that SageMaker gives
+                command=[*shipped, *_entry_point(), "serve"],
                 environment=self._surroundings(f"endpoint-{model}", given, port),
                 port=port,
                 ready_path="/ping",

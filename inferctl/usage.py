@@ -1,14 +1,13 @@
-"""What a tenant used and what that costs: through the API by logs, through jobs by their table.
+"""What a tenant used and what that costs, from the places where it is counted, each request in one of them.
 
-A function's log says who asked it and for how many rows. Requests to models on EKS and SageMaker are in the
-API's access log, with the seconds that the backend took. Requests under /v1 name the model in their body,
-which no log has: they are one line, without a cost.
+Functions and SageMaker's containers log each request with tenant, rows and tokens. The cluster's router and
+the workers of jobs count in the table of jobs, by day.
 """
 
 import json
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -21,7 +20,7 @@ from cost.usage import Compute, rate
 from environments.schema import Environment
 from inferctl.client import Client
 from inferctl.errors import CommandFailed
-from inferctl.jobs import job_usage
+from inferctl.jobs import job_usage, request_usage
 from inferctl.session import deployed
 
 Env = Annotated[str, typer.Option("--env", "-e", envvar="ENV", help="Environment: a file in environments/.")]
@@ -40,7 +39,9 @@ class Line:
     """None where nobody says: an asynchronous endpoint does not."""
 
 
-_ROUTE = re.compile(r"/v2/models/([^/]+)/infer|(/v1/).*")
+_COUNTS = ("requests", "rows", "tokens", "compute_ms")
+Use = tuple[str, str, Mapping[str, Any]]
+"""Model, how, and some of `_COUNTS` of it."""
 
 
 def usage(
@@ -79,74 +80,40 @@ def usage(
 
 def used(client: Client, tenant: str, days: int) -> list[Line]:
     """A line for each model and way, in the order of their names."""
-    since = int(time.time()) - days * 86_400
-    lines = [
-        *_requests(client, tenant, since),
-        *_gateway_requests(client, tenant, since),
-        *_jobs(client, tenant, days),
+    first = time.strftime("%Y-%m-%d", time.gmtime(time.time() - (days - 1) * 86_400))
+    totals: dict[tuple[str, str], Counter[str]] = {}
+    for model, how, counts in (*_logged(client, tenant, days), *_noted(client, tenant, first)):
+        totals.setdefault((model, how), Counter()).update(counts)
+    return [
+        Line(
+            model=model,
+            how=how,
+            requests=total["requests"],
+            rows=total["rows"],
+            tokens=total["tokens"],
+            compute_s=total["compute_ms"] / 1000 or None,
+        )
+        for (model, how), total in sorted(totals.items())
     ]
-    return sorted(lines, key=lambda line: (line.model, line.how))
 
 
-def _jobs(client: Client, tenant: str, days: int) -> Iterable[Line]:
-    since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - (days - 1) * 86_400))
-    found = [day for day in job_usage(client, tenant) if day.day >= since]
-    for model in {day.model for day in found}:
-        of_model = [day for day in found if day.model == model]
-        yield Line(
-            model=model,
-            how="jobs",
-            requests=sum(day.requests for day in of_model),
-            rows=sum(day.rows for day in of_model),
-            tokens=sum(day.tokens for day in of_model),
-            compute_s=sum(day.compute_ms for day in of_model) / 1000 or None,
-        )
+def _noted(client: Client, tenant: str, first: str) -> Iterator[Use]:
+    """Jobs, and requests through the cluster's router, day by day since the first, from the table."""
+    for how, days in (("jobs", job_usage(client, tenant)), ("requests", request_usage(client, tenant))):
+        for day in days:
+            if day.day >= first:
+                yield day.model, how, {name: getattr(day, name) for name in _COUNTS}
 
 
-def _requests(client: Client, tenant: str, since: int) -> Iterable[Line]:
-    """Requests that models on functions answered, as their logs have them."""
+def _logged(client: Client, tenant: str, days: int) -> Iterator[Use]:
+    """Requests that functions and endpoints answered, one by one, from their logs."""
     groups = [f"/aws/lambda/{function}" for function in client.outputs["model_functions"].values()]
-    if not groups:
-        return
-    totals: dict[str, list[float]] = {}
+    for endpoint in client.outputs["model_endpoints"].values():
+        groups.append(f"/aws/sagemaker/Endpoints/{endpoint['EndpointName']}")
+    since = int(time.time()) - days * 86_400
     for line in _lines(client.aws("logs"), groups, tenant, since):
-        if line.get("message") != "request" or line["status"] >= 500:
-            continue  # a fault of ours is nobody's use
-        total = totals.setdefault(line["model"], [0, 0, 0])
-        for place, value in enumerate((1, line["rows"], line["duration_ms"] / 1000)):
-            total[place] += value
-    for model, (requests, rows, compute_s) in totals.items():
-        yield Line(
-            model=model,
-            how="requests",
-            requests=int(requests),
-            rows=int(rows),
-            tokens=0,
-            compute_s=compute_s,
-        )
-
-
-def _gateway_requests(client: Client, tenant: str, since: int) -> Iterable[Line]:
-    """Requests that the API handed to models which do not run on functions."""
-    group = f"/aws/apigateway/{client.outputs['platform']}-{client.outputs['environment']}/access"
-    totals: dict[str, list[float]] = {}
-    for line in _lines(client.aws("logs"), [group], tenant, since):
-        found = _ROUTE.fullmatch(str(line.get("route")))
-        if found is None or int(line["status"]) >= 500:
-            continue
-        model = found[1] or f"{found[2]}..."
-        if model not in client.outputs["model_functions"]:
-            total = totals.setdefault(model, [0, 0])
-            total[0] += 1
-            total[1] += _number(line.get("integrationMs")) / 1000
-    for model, (requests, compute_s) in totals.items():
-        yield Line(model=model, how="requests", requests=int(requests), rows=0, tokens=0, compute_s=compute_s)
-
-
-def _number(said: Any) -> float:
-    """A number of an access log, which has `-` where a request went nowhere."""
-    text = str(said)
-    return float(text) if text.replace(".", "", 1).isdecimal() else 0.0
+        if line.get("message") == "request" and "requests" in line:
+            yield line["model"], "requests", {name: line[name] for name in _COUNTS}
 
 
 def _lines(logs: Any, groups: Sequence[str], tenant: str, since: int) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """One process of the embedded AWS: ministack or moto's server, behind a guard.
 
 `local_aws.emulator` runs this file as a script in isolated mode, so that the modules beside it shadow none of
-the emulators'; it imports nothing of local_aws, and runs `completions.py` by its path.
+the emulators'; it imports nothing of local_aws, and runs what completes ministack by its path.
 The parent hands over two open descriptors. The listening socket is bound before this process exists: no other
 program can take the port in between. The pid file is locked, and the lock lives exactly as long as the
 process: whoever finds it locked knows that the emulator of this directory runs, however it was started, and
@@ -61,7 +61,8 @@ class MinistackGuard:
         self.ministack = ministack.app
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
         self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
-        runpy.run_path(str(Path(__file__).with_name("completions.py")))["complete"]()
+        for module in ("completions.py", "mapped_headers.py"):
+            runpy.run_path(str(Path(__file__).with_name(module)))["complete"]()
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.unsaved.append(record.getMessage())  # type: ignore[method-assign]

@@ -1,7 +1,8 @@
 """Integrations with what the embedded AWS does not have, led to the local processes that stand for it.
 
 A private integration (VPC link) goes to the load balancer's port, a direct one with SageMaker to the port of
-that endpoint: the container answers the route of the protocol itself that the integration names to it.
+that endpoint: an infer request to the container's own route, metadata and readiness to the route of the
+protocol that the integration names. The headers that an integration maps are mapped here, too.
 """
 
 import re
@@ -15,7 +16,7 @@ PortOf = Callable[[str], int]
 """Backend -> its port on 127.0.0.1 (`ports.port_of`)."""
 
 _ENDPOINT = re.compile(r"arn:aws:apigateway:[^:]*:runtime\.sagemaker:path/endpoints/([^/]+)/invocations")
-# `'POST /v2/models/m/infer'`, which SageMaker hands to the container as it is.
+# `'GET /v2/models/m'`, which SageMaker hands to the container as it is; of an infer request, the tenant.
 _ATTRIBUTES = "integration.request.header.X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -24,12 +25,14 @@ def local_integration(integration: Props, port_of: PortOf) -> Props:
     uri = str(integration.get("uri", ""))
     if integration.get("connectionType") == "VPC_LINK":
         place = urlsplit(uri)
-        return _proxy(integration["httpMethod"], port_of(ports.LOAD_BALANCER), place.path or "/")
+        return _proxy(integration, integration["httpMethod"], port_of(ports.LOAD_BALANCER), place.path or "/")
     if found := _ENDPOINT.fullmatch(uri):
-        method, _, path = str(integration["requestParameters"][_ATTRIBUTES]).strip("'").partition(" ")
-        return _proxy(method, port_of(ports.endpoint(found[1])), path)
+        route = re.fullmatch(r"'(GET) (.*)'", str(integration["requestParameters"][_ATTRIBUTES]))
+        method, path = route.groups() if route else ("POST", "/invocations")
+        return _proxy(integration, method, port_of(ports.endpoint(found[1])), path)
     return integration
 
 
-def _proxy(method: str, port: int, path: str) -> Props:
-    return {"type": "HTTP_PROXY", "httpMethod": method, "uri": f"http://127.0.0.1:{port}{path}"}
+def _proxy(integration: Props, method: str, port: int, path: str) -> Props:
+    mapped = {"requestParameters": given} if (given := integration.get("requestParameters")) else {}
+    return {"type": "HTTP_PROXY", "httpMethod": method, "uri": f"http://127.0.0.1:{port}{path}", **mapped}

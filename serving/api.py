@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 class Answer:
     """What a client gets.
 
-    `headers`: those beside the content type; `rows`: how many were predicted; `version`: of the model, empty
-    where none was asked.
+    `headers`: those beside the content type; `rows`: how many were predicted; `tokens`: of their texts;
+    `version`: of the model, empty where none was asked.
     """
 
     status: int
@@ -40,6 +40,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     rows: int = 0
+    tokens: int = 0
     version: str = ""
 
 
@@ -110,9 +111,9 @@ def _route(models: Models, method: str, path: str, body: bytes, json_length: str
         encoded, length = oip.encode_response(response, manifest.signature)
         models.observed(model, request, response)
         if length is None:
-            return Answer(200, encoded, rows=request.rows)
+            return Answer(200, encoded, rows=request.rows, tokens=response.tokens)
         header = {oip.JSON_LENGTH_HEADER: str(length)}
-        return Answer(200, encoded, header, "application/octet-stream", request.rows)
+        return Answer(200, encoded, header, "application/octet-stream", request.rows, response.tokens)
     if action == "/ready":
         return Answer(200, oip.encode_ready(manifest.name, ready=True))
     return Answer(200, oip.encode_metadata(manifest.name, manifest.version, PLATFORM, manifest.signature))
@@ -124,7 +125,7 @@ def _embeddings(models: Models, method: str, body: bytes) -> Answer:
     request = openai.decode(body)
     model = models.get(request.model, None)
     response = model.infer(openai.infer_request(request, model.manifest))
-    return Answer(200, openai.encode(request, response), rows=len(request.texts))
+    return Answer(200, openai.encode(request, response), rows=len(request.texts), tokens=response.tokens)
 
 
 def _wrong_method(allowed: str, path: str) -> Answer:

@@ -21,7 +21,7 @@ from typing import Any
 
 import orjson
 
-from serving import api, logs, metrics, oip, openai
+from serving import api, logs, metrics, oip, openai, usage
 from serving.api import Answer
 from serving.errors import ModelNotFound, Overloaded, RequestError, ServingError
 from serving.served import ServedModel
@@ -39,7 +39,8 @@ _DISCARD_BYTES, _DISCARD_S = 64 * 2**20, 5
 # What SageMaker hands through from whoever asks: `GET /v2/models/m[/ready]`.
 _NAMED_GET = re.compile(rb"GET (/v2/models/[^ ]+)")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-# SageMaker passes no headers on but the content type and the custom attributes. The convention is Triton's:
+# SageMaker passes no headers on but the content type and the custom attributes: a route, or the tenant whose
+# infer request it is. The convention is Triton's:
 # https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 _BINARY_TYPE = "application/vnd.sagemaker-triton.binary+json;json-header-size="
 
@@ -124,7 +125,10 @@ class HttpFront:
                 status=answer.status,
                 duration_ms=seconds * 1e3,
                 rows=answer.rows,
+                tokens=answer.tokens,
                 metrics=False,
+                tenant=_tenant(scope["method"], scope["path"], headers),
+                used=True,
                 request_id=request_id.decode(),
             )
 
@@ -187,7 +191,7 @@ class HttpFront:
     async def _invocations(self, headers: dict[bytes, bytes], body: bytes, json_length: str | None) -> Answer:
         """SageMaker's only route: metadata or readiness where the custom attributes name them, else an infer
         request for the one model, with binary data by content type."""
-        if asked := _NAMED_GET.fullmatch(headers.get(b"x-amzn-sagemaker-custom-attributes", b"")):
+        if asked := _NAMED_GET.fullmatch(headers.get(usage.ATTRIBUTES_HEADER, b"")):
             return await self._run("GET", asked[1].decode("latin-1"), b"", None)
         content_type = headers.get(b"content-type", b"")
         prefix, _, length = content_type.decode("latin-1").partition("json-header-size=")
@@ -233,6 +237,9 @@ class HttpFront:
             (b"x-request-id", request_id),
             *((name.encode(), value.encode()) for name, value in answer.headers.items()),
         ]
+        if answer.rows:
+            headers.append((usage.ROWS_HEADER, str(answer.rows).encode()))
+            headers.append((usage.TOKENS_HEADER, str(answer.tokens).encode()))
         if self.draining or answer.status in (408, 413):
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -251,6 +258,12 @@ async def _discard(receive: Receive) -> None:
                     return
     except TimeoutError:
         return
+
+
+def _tenant(method: str, path: str, headers: dict[bytes, bytes]) -> str | None:
+    """Whose request it is, on an endpoint: only SageMaker asks there. In a cluster the router keeps count."""
+    attributes = headers.get(usage.ATTRIBUTES_HEADER, b"")
+    return usage.tenant_in(attributes) if (method, path) == ("POST", "/invocations") else None
 
 
 def _json(status: int, document: dict[str, Any]) -> Answer:

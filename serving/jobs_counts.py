@@ -17,7 +17,7 @@ class PartOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tenant used of a model on a day, through jobs."""
+    """What a tenant used of a model on a day."""
 
     day: str
     model: str

@@ -3,7 +3,8 @@
     pk                 sk             what
     job#<id>           job            the job; `share` (tenant#model) only while it is at work
     job#<id>           part#<n>       a committed part: where its results are
-    usage#<tenant>     <day>#<model>  what the tenant used on that day
+    usage#<tenant>     <day>#<model>  what the tenant used through jobs on that day
+    requests#<tenant>  <day>#<model>  and by requests, as `usage_ledger` writes it
 
 Everything that is asked twice, by a queue that delivers twice or a worker that died, is decided here: a
 part's item can be made once, in one transaction with the counts of its job and of its tenant's use.
@@ -14,7 +15,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
@@ -182,13 +183,13 @@ class JobTable:
             ScanIndexForward=False,
         )
 
-    def usage(self, tenant: str) -> list[Usage]:
-        """What a tenant used, day by day and model by model."""
+    def usage(self, tenant: str, kind: Literal["usage", "requests"]) -> list[Usage]:
+        """What a tenant used through jobs or by requests, day by day and model by model."""
         found = []
         for item in self._items(
             "query",
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": f"usage#{tenant}"},
+            ExpressionAttributeValues={":pk": f"{kind}#{tenant}"},
         ):
             day, _, model = str(item["sk"]).partition("#")
             counts = {name: int(item.get(name, 0)) for name in Usage.__slots__[2:]}

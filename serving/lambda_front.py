@@ -41,14 +41,17 @@ class LambdaFront:
         answer = self._answer(event)
         gateway = event.get("requestContext") or {}
         request_id = gateway.get("requestId") or context.aws_request_id
+        tenant = (gateway.get("authorizer") or {}).get("tenant")
         logs.request(
             model=self._served.name,
             version=self._served.version,
             status=answer.status,
             duration_ms=(time.perf_counter() - started) * 1e3,
             rows=answer.rows,
+            tokens=answer.tokens,
             metrics=True,
-            tenant=(gateway.get("authorizer") or {}).get("tenant"),
+            tenant=tenant,
+            used=event.get("httpMethod") == "POST",
             route=event.get("resource"),
             request_id=request_id,
             trace_id=tracing.trace_id(),
@@ -60,7 +63,7 @@ class LambdaFront:
             answer.status,
             model=self._served.name,
             version=self._served.version,
-            tenant=(gateway.get("authorizer") or {}).get("tenant"),
+            tenant=tenant,
             rows=answer.rows,
             cold_start=self._cold,
         )

@@ -16,19 +16,22 @@ from typing import Any
 import orjson
 
 NAMESPACE = "InferencePlatform"
-_CLOUDWATCH_METRICS = [
-    {
-        "Namespace": NAMESPACE,
-        # Per model for alarms, per version for a canary. Not per tenant: each value of a dimension is billed.
-        "Dimensions": [["model"], ["model", "version"]],
-        "Metrics": [
-            {"Name": "duration_ms", "Unit": "Milliseconds"},
-            {"Name": "rows", "Unit": "Count"},
-            {"Name": "errors", "Unit": "Count"},
-            {"Name": "faults", "Unit": "Count"},
-        ],
-    }
-]
+USAGE_UNITS = {"requests": "Count", "rows": "Count", "tokens": "Count", "compute_ms": "Milliseconds"}
+"""Metrics of what a tenant used -> CloudWatch's unit."""
+
+
+def _directive(dimensions: list[list[str]], units: Mapping[str, str]) -> dict[str, Any]:
+    metrics = [{"Name": name, "Unit": unit} for name, unit in units.items()]
+    return {"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics}
+
+
+# Per model for alarms, per version for a canary.
+_OF_MODEL = _directive(
+    [["model"], ["model", "version"]],
+    {"duration_ms": "Milliseconds", "rows": "Count", "errors": "Count", "faults": "Count"},
+)
+# Each pair of values is billed, in the hours in which the tenant asks the model: four metrics, no more.
+_OF_TENANT = _directive([["tenant", "model"]], USAGE_UNITS)
 
 
 def configure(level: str) -> None:
@@ -43,11 +46,23 @@ def configure(level: str) -> None:
 
 
 def request(
-    *, model: str, version: str, status: int, duration_ms: float, rows: int, metrics: bool, **fields: Any
+    *,
+    model: str,
+    version: str,
+    status: int,
+    duration_ms: float,
+    rows: int,
+    tokens: int = 0,
+    metrics: bool,
+    tenant: str | None = None,
+    used: bool = False,
+    **fields: Any,
 ) -> None:
     """Write the line of one request, at any log level.
 
-    `metrics`: whether CloudWatch makes metrics of it. `fields`: what else to tell, never a payload.
+    `metrics`: whether CloudWatch makes metrics of the model of it. `used`: whether it asked for a prediction,
+    which is its tenant's use unless it ended with a fault of ours. `fields`: what else to tell, never a
+    payload.
     """
     document = {
         "level": "INFO",
@@ -57,21 +72,22 @@ def request(
         "status": status,
         "duration_ms": round(duration_ms, 3),
         "rows": rows,
+        "tenant": tenant,
         **fields,
     }
+    directives = []
     if metrics:
-        document |= {
-            "errors": int(400 <= status < 500),
-            "faults": int(status >= 500),
-            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": _CLOUDWATCH_METRICS},
-        }
-    _write(document)
+        directives.append(_OF_MODEL)
+        document |= {"errors": int(400 <= status < 500), "faults": int(status >= 500)}
+    if used and tenant is not None and status < 500:
+        directives.append(_OF_TENANT)
+        document |= {"requests": 1, "tokens": tokens, "compute_ms": document["duration_ms"]}
+    _write(document | _metrics(*directives) if directives else document)
 
 
 def measured(message: str, *, model: str, values: Mapping[str, tuple[float, str]], **fields: Any) -> None:
     """Write a line whose `values`, name -> (value, CloudWatch's unit), are metrics of `model`."""
-    metrics = [{"Name": name, "Unit": unit} for name, (_, unit) in values.items()]
-    directive = {"Namespace": NAMESPACE, "Dimensions": [["model"]], "Metrics": metrics}
+    directive = _directive([["model"]], {name: unit for name, (_, unit) in values.items()})
     _write(
         {
             "level": "INFO",
@@ -79,9 +95,13 @@ def measured(message: str, *, model: str, values: Mapping[str, tuple[float, str]
             "model": model,
             **fields,
             **{name: value for name, (value, _) in values.items()},
-            "_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": [directive]},
+            **_metrics(directive),
         }
     )
+
+
+def _metrics(*directives: Mapping[str, Any]) -> dict[str, Any]:
+    return {"_aws": {"Timestamp": time.time_ns() // 1_000_000, "CloudWatchMetrics": directives}}
 
 
 def _write(document: dict[str, Any]) -> None:

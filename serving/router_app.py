@@ -5,6 +5,7 @@
 Environment:
     ROUTER_MODELS        JSON: name -> {engine, url, queue_url, openai}
     ROUTER_PREFIX        what paths may begin with, e.g. /live, beside nothing
+    USAGE_TABLE          table in which it takes down what tenants use; without it, it does not
     ROUTER_BALANCER_URL  where language models' requests go; without it, to their replicas
     HOST, PORT           where to listen (default 127.0.0.1, 8080)
     LOG_LEVEL            (INFO)
@@ -24,6 +25,7 @@ import uvicorn
 from serving import logs
 from serving.rollout import WAKE_MESSAGE
 from serving.router_front import Router, Target
+from serving.usage_ledger import Ledger
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.
 GRACE_S = 45
@@ -38,6 +40,7 @@ class Settings:
 
     models: Mapping[str, Target]
     balancer_url: str | None
+    usage_table: str | None
     prefix: str
     host: str
     port: int
@@ -54,6 +57,7 @@ class Settings:
         return cls(
             models=models,
             balancer_url=environment.get("ROUTER_BALANCER_URL"),
+            usage_table=environment.get("USAGE_TABLE"),
             prefix=environment.get("ROUTER_PREFIX", ""),
             host=environment.get("HOST", "127.0.0.1"),
             port=int(environment.get("PORT", "8080")),
@@ -76,8 +80,12 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"the router cannot start: {error}")
     waker = partial(wake, boto3.client("sqs"))
+    ledger = None
+    if settings.usage_table:
+        table = boto3.resource("dynamodb").Table(settings.usage_table)
+        ledger = Ledger(table, boto3.client("cloudwatch"))
     uvicorn.run(
-        Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix),
+        Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix, ledger=ledger),
         host=settings.host,
         port=settings.port,
         access_log=False,

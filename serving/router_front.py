@@ -15,23 +15,22 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import orjson
 
-from serving import openai
+from serving import openai, router_usage
 from serving.replicas import Replicas
+from serving.router_asgi import Message, Receive, Refused, Send, read, send_json, until_gone
+from serving.router_usage import Meter
+from serving.usage_ledger import Ledger
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Wake = Callable[[str], object]
 """Puts the wake message into a queue, given its URL; may take a while, and may fail."""
 
-MAX_BODY_BYTES = 16 * 2**20
 OPENAI_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 WAKE_AGAIN_S = 60
 """How long one wake message lasts; also what clients are told to wait."""
@@ -56,16 +55,9 @@ class Target:
     openai: bool
 
 
-class Refused(Exception):
-    """A request that goes nowhere: `status`, and the document that says why."""
-
-    def __init__(self, status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None):
-        super().__init__(status)
-        self.status, self.document, self.headers = status, document, headers or {}
-
-
 class Router:
-    """The ASGI application. `wake` runs in a thread; `replicas` finds a model's replicas.
+    """The ASGI application. `wake` runs in a thread; `replicas` finds a model's replicas; `ledger` takes down
+    what tenants use.
 
     Paths may begin with `prefix`: a private integration passes the name of the gateway's stage on.
     """
@@ -77,9 +69,10 @@ class Router:
         wake: Wake,
         replicas: Callable[[str], Awaitable[Sequence[str]]] | None = None,
         prefix: str = "",
+        ledger: Ledger | None = None,
     ) -> None:
         self._models, self._balancer_url, self._prefix = models, balancer_url, prefix
-        self._wake, self._replicas = wake, replicas or Replicas()
+        self._wake, self._replicas, self._ledger = wake, replicas or Replicas(), ledger
         self._in_flight: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()  # replica -> requests in flight
         self._started = int(time.time())
@@ -93,12 +86,16 @@ class Router:
             try:
                 await self._http(scope, receive, send)
             except Refused as refused:
-                await _answer(send, refused.status, orjson.dumps(refused.document), refused.headers)
+                await send_json(send, refused.status, orjson.dumps(refused.document), refused.headers)
         elif scope["type"] == "lifespan":
             await receive()
+            if self._ledger:
+                self._ledger.start()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await self._client.aclose()
+            if self._ledger:
+                await self._ledger.close()
             await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -107,11 +104,17 @@ class Router:
             path = path.removeprefix(self._prefix)
         scope = {**scope, "path": path}
         if method == "GET" and (page := self._own_page(path)) is not None:
-            await _answer(send, 200, page, {"content-type": "text/plain"} if path == "/metrics" else {})
+            await send_json(send, 200, page, {"content-type": "text/plain"} if path == "/metrics" else {})
             return
-        body = await _read(receive)
+        tenant = router_usage.tenant_of(scope["headers"])
+        body = await read(receive)
+        inputs, hidden = 0, False
         if path in OPENAI_ROUTES and method == "POST":
-            model = self._model_of(body)
+            document = _document(body)
+            model = self._model_of(document)
+            inputs = router_usage.inputs_of(document)
+            if self._models[model].engine == "vllm":
+                body, hidden = router_usage.asking_for_usage(body, document)
         elif path.startswith("/v2/models/"):
             model = path.split("/")[3]
             if model not in self._models:
@@ -119,10 +122,14 @@ class Router:
         else:
             raise Refused(404, {"error": "no such route"})
         self._in_flight[model] += 1
+        meter = Meter(send, inputs, hidden=hidden)
         try:
-            await self._forward(model, scope, body, receive, send)
+            await self._forward(model, scope, body, receive, meter)
         finally:
             self._in_flight[model] -= 1
+        asked = method == "POST" and (path in OPENAI_ROUTES or path.endswith("/infer"))
+        if asked and self._ledger and tenant and (used := meter.used()):
+            self._ledger.add(tenant, model, used)
 
     def _own_page(self, path: str) -> bytes | None:
         """Answers about the router; None for all other routes."""
@@ -146,13 +153,9 @@ class Router:
     def _openai(self, name: Any) -> bool:
         return isinstance(name, str) and name in self._models and self._models[name].openai
 
-    def _model_of(self, body: bytes) -> str:
+    def _model_of(self, document: Mapping[str, Any]) -> str:
         """The model that an OpenAI request names."""
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise _openai_refusal(400, "the body is not JSON") from None
-        model = document.get("model") if isinstance(document, dict) else None
+        model = document.get("model")
         if not self._openai(model):
             names = ", ".join(name for name in sorted(self._models) if self._openai(name))
             raise _openai_refusal(404, f"no model {model!r} here; there is {names or 'none'}")
@@ -161,7 +164,7 @@ class Router:
     async def _forward(self, model: str, scope: Message, body: bytes, receive: Receive, send: Send) -> None:
         """Pass the request on and the answer back, part by part; stop as soon as the client has gone."""
         passing = asyncio.create_task(self._pass(model, scope, body, send))
-        gone = asyncio.create_task(_until_gone(receive))
+        gone = asyncio.create_task(until_gone(receive))
         try:
             await asyncio.wait({passing, gone}, return_when=asyncio.FIRST_COMPLETED)
             if passing.done():
@@ -223,24 +226,17 @@ class Router:
             logger.exception("%s could not be woken", model)
 
 
+def _document(body: bytes) -> Mapping[str, Any]:
+    """An OpenAI request; empty where the body is no object, which names no model then."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise _openai_refusal(400, "the body is not JSON") from None
+    return document if isinstance(document, dict) else {}
+
+
 def _openai_refusal(status: int, message: str) -> Refused:
     return Refused(status, openai.error_document(status, message))
-
-
-async def _read(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Refused(413, {"error": f"the body is larger than {MAX_BODY_BYTES} bytes"})
-        if not message.get("more_body"):
-            return bytes(body)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _relay(answer: httpx.Response, send: Send) -> None:
@@ -252,15 +248,3 @@ async def _relay(answer: httpx.Response, send: Send) -> None:
     async for part in answer.aiter_raw():
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-    given = {"content-type": "application/json", "content-length": str(len(body)), **headers}
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

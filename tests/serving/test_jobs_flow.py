@@ -223,7 +223,7 @@ def test_what_a_tenant_used_is_counted_once(at: JobsPlatform) -> None:
         at.worker().handle(message)
         at.worker().handle(message)
     table = at.platform.table
-    (used,) = table.usage("acme")
+    (used,) = table.usage("acme", "usage")
     assert (used.model, used.rows, used.requests) == ("digits", 30, 3)
     assert used.compute_ms == table.get(job.id).compute_ms  # type: ignore[union-attr]
 
@@ -267,6 +267,6 @@ def test_what_is_predicted_while_its_job_is_cancelled_counts_for_nobody(at: Jobs
     at.control_all()
     (job,) = at.jobs()
     assert (job.state, job.done, job.rows_done) == ("cancelled", 0, 0)
-    assert at.platform.table.usage("acme") == []
+    assert at.platform.table.usage("acme", "usage") == []
     found = at.platform.s3.list_objects_v2(Bucket=at.platform.bucket, Prefix=f"{job.work_folder}/out/")
     assert "Contents" not in found

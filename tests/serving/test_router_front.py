@@ -12,7 +12,8 @@ import pytest
 
 from serving.replicas import Replicas
 from serving.router_app import Settings
-from serving.router_front import MAX_BODY_BYTES, Router, Target
+from serving.router_asgi import MAX_BODY_BYTES
+from serving.router_front import Router, Target
 from tests.serving.asgi import serving
 
 Received = list[tuple[str, str, dict[str, str], bytes]]
