@@ -111,6 +111,7 @@ def platform(
             routes=made.routes,
             vpc_cidr=network.cidr,
             data_key_arn=DATA_KEY,
+            usage_table="inference-platform-dev-jobs",
         ),
         cluster.inside(opts),
     )

@@ -88,12 +88,21 @@ def test_without_language_models_there_is_no_balancer_and_no_token() -> None:
     assert "ROUTER_BALANCER_URL" not in environment(plain)
 
 
-def test_it_wakes_models_and_does_nothing_else_in_aws(recorded: Recorded) -> None:
+def test_it_wakes_models_takes_down_use_and_does_nothing_else_in_aws(recorded: Recorded) -> None:
     granted = statements(recorded, "router-pods")
-    assert granted.keys() == {"WakeModels", "Encrypt"}
+    assert granted.keys() == {"WakeModels", "Encrypt", "CountUsage", "Metrics"}
     assert granted["WakeModels"]["Action"] == ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     assert granted["WakeModels"]["Resource"] == [NAMES.arn("sqs", "inference-platform-dev-job-*")]
     assert "*" not in granted["Encrypt"]["Resource"]
+    assert environment(recorded)["USAGE_TABLE"] == "inference-platform-dev-jobs"
+    count = granted["CountUsage"]
+    assert count["Action"] == ["dynamodb:UpdateItem"]
+    assert count["Resource"] == [NAMES.arn("dynamodb", "table/inference-platform-dev-jobs")]
+    # Neither jobs nor what jobs used can be written.
+    assert count["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["requests#*"]}}
+    metrics = granted["Metrics"]
+    assert metrics["Action"] == ["cloudwatch:PutMetricData"]
+    assert metrics["Condition"] == {"StringEquals": {"cloudwatch:namespace": "InferencePlatform"}}
 
 
 def test_only_the_load_balancer_and_keda_reach_it_and_it_reaches_every_model(recorded: Recorded) -> None:

@@ -17,9 +17,9 @@ FOUND = integrations(model="fraud", endpoint_name="platform-fraud-45cb", region=
 ATTRIBUTES = "integration.request.header.X-Amzn-SageMaker-Custom-Attributes"
 
 
-def test_every_route_of_the_model_is_an_invocation_that_says_which_route_is_meant() -> None:
+def test_every_route_is_an_invocation_that_says_what_is_meant_or_whose_request_it_is() -> None:
     assert {name: found["requestParameters"][ATTRIBUTES] for name, found in FOUND.items()} == {
-        "infer": "'POST /v2/models/fraud/infer'",
+        "infer": "context.authorizer.tenant",
         "metadata": "'GET /v2/models/fraud'",
         "ready": "'GET /v2/models/fraud/ready'",
     }

@@ -1,4 +1,4 @@
-"""What a tenant used: synchronous requests by the logs, jobs by their table, each with its list price."""
+"""What a tenant used: requests by logs and table, jobs by their table, each with its list price."""
 
 import json
 import time
@@ -13,8 +13,11 @@ from inferctl.client import Client
 from inferctl.usage import Line, usd, used
 from serving.jobs_counts import Usage
 
-OUTPUTS = {"platform": "p", "environment": "e", "model_functions": {"digits": "p-e-model-digits"}}
-FUNCTION, ACCESS = "/aws/lambda/p-e-model-digits", "/aws/apigateway/p-e/access"
+OUTPUTS = {
+    "model_functions": {"digits": "p-e-model-digits"},
+    "model_endpoints": {"fraud": {"EndpointName": "p-e-fraud-45cb"}},
+}
+FUNCTION, ENDPOINT = "/aws/lambda/p-e-model-digits", "/aws/sagemaker/Endpoints/p-e-fraud-45cb"
 
 
 class Logs:
@@ -33,72 +36,53 @@ class Logs:
         ]
 
 
-def request(tenant: str, status: int = 200, **more: Any) -> dict[str, Any]:
-    return {
-        "message": "request",
-        "model": "digits",
-        "tenant": tenant,
-        "status": status,
-        "duration_ms": 250,
-        "rows": 4,
-        **more,
-    }
-
-
-def access(model: str, status: int, took: str = "500", tenant: str = "acme") -> dict[str, Any]:
-    route = f"/v2/models/{model}/infer"
-    return {"tenant": tenant, "route": route, "status": str(status), "integrationMs": took}
+def request(tenant: str, model: str = "digits", **more: Any) -> dict[str, Any]:
+    """The line of a request that is its tenant's use."""
+    counts = {"requests": 1, "rows": 4, "tokens": 3, "compute_ms": 250.0}
+    return {"message": "request", "model": model, "tenant": tenant, "status": 200, **counts, **more}
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    fault = {"message": "request", "model": "digits", "tenant": "acme", "status": 500, "rows": 0}
     lines: dict[str, list[Any]] = {
         FUNCTION: [
             "START RequestId",
             request("acme"),
-            request("acme", 400),
-            request("acme", 500),
+            request("acme", status=400, rows=0),
+            fault,
             request("globex"),
             {"message": "golden requests", "tenant": "acme"},
         ],
-        ACCESS: [
-            access("fraud", 200),
-            access("fraud", 502),
-            access("fraud", 413, "-"),
-            access("digits", 200),
-            access("fraud", 200, tenant="globex"),
-            {**access("x", 200), "route": "/v1/chat/completions"},
-            {**access("fraud", 200), "route": "/v2/models/fraud"},
-        ],
+        ENDPOINT: ["plain text", "[1]", request("acme", "fraud"), request("globex", "fraud")],
     }
     monkeypatch.setattr(Client, "aws", lambda _self, _service: Logs(lines))
     today = time.strftime("%Y-%m-%d", time.gmtime())
     counts = {"requests": 2, "rows": 70, "rows_failed": 1, "tokens": 9}
-    days = [
+    jobs = [
         Usage(today, "digits", compute_ms=3000, **counts),
         Usage("2020-01-01", "digits", compute_ms=1, **counts),
         Usage(today, "documents", compute_ms=0, **counts),
     ]
-    monkeypatch.setattr(usage, "job_usage", lambda _client, _tenant: days)
+    # `fraud` was in the cluster before it was moved to SageMaker.
+    routed = [Usage(today, model, compute_ms=500, **counts) for model in ("llama", "fraud")]
+    monkeypatch.setattr(usage, "job_usage", lambda _client, _tenant: jobs)
+    monkeypatch.setattr(usage, "request_usage", lambda _client, _tenant: routed)
     return Client(outputs=OUTPUTS, region="us-east-1")
 
 
 def test_requests_and_jobs_of_a_tenant_are_counted_once_and_faults_of_ours_not(client: Client) -> None:
-    found = {(line.model, line.how): line for line in used(client, "acme", 30)}
-    assert set(found) == {
-        ("digits", "requests"),
-        ("digits", "jobs"),
-        ("fraud", "requests"),
-        ("documents", "jobs"),
-        ("/v1/...", "requests"),
+    found = {
+        (line.model, line.how): (line.requests, line.rows, line.tokens, line.compute_s)
+        for line in used(client, "acme", 30)
     }
-    digits = found["digits", "requests"]
-    assert (digits.requests, digits.rows, digits.compute_s) == (2, 8, 0.5)
-    fraud = found["fraud", "requests"]
-    assert (fraud.requests, fraud.compute_s) == (2, 0.5)
-    jobs = found["digits", "jobs"]
-    assert (jobs.requests, jobs.rows, jobs.tokens, jobs.compute_s) == (2, 70, 9, 3.0)
-    assert found["documents", "jobs"].compute_s is None
+    assert found == {
+        ("digits", "requests"): (2, 4, 6, 0.5),
+        ("digits", "jobs"): (2, 70, 9, 3.0),
+        ("documents", "jobs"): (2, 70, 9, None),
+        ("fraud", "requests"): (3, 74, 12, 0.75),
+        ("llama", "requests"): (2, 70, 9, 0.5),
+    }
 
 
 def line(model: str, how: str = "requests", compute_s: float | None = 7200) -> Line:
@@ -124,4 +108,4 @@ def test_what_nobody_knows_has_no_cost() -> None:
     env = loader.from_file("local")
     assert usd(env, line("scores")) is None  # no source for SageMaker's serverless price
     assert usd(env, line("documents", "jobs", compute_s=None)) is None
-    assert usd(env, line("/v1/...")) is None
+    assert usd(env, line("nobody-knows-it")) is None

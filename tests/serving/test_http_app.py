@@ -45,6 +45,16 @@ def batch(digits: Path) -> dict[str, Any]:
     return dict(next(item.request for item in golden if item.name == "batch"))
 
 
+def line_of(server: Server, answer: httpx.Response) -> dict[str, Any]:
+    """The log line of a request, which is written once its answer is sent."""
+    while True:
+        written = server.log.read_text()
+        for line in map(json.loads, written[: written.rfind("\n") + 1].splitlines()):
+            if line.get("request_id") == answer.headers["x-request-id"]:
+                return dict(line)
+        time.sleep(0.01)
+
+
 class TestOpenInferenceProtocol:
     """https://github.com/open-inference/open-inference-protocol (REST API)."""
 
@@ -85,6 +95,7 @@ class TestOpenInferenceProtocol:
         document = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
         headers = {"inference-header-content-length": str(len(document))}
         answer = server.http.post(INFER, content=document + images.tobytes(), headers=headers)
+        assert answer.headers["x-inference-rows"] == "5"
         length = int(answer.headers["inference-header-content-length"])
         sizes = [
             t["parameters"]["binary_data_size"] for t in orjson.loads(answer.content[:length])["outputs"]
@@ -101,6 +112,40 @@ class TestSageMaker:
         assert server.http.get("/ping").status_code == 200
         answer = server.http.post("/invocations", json=batch)
         assert answer.json()["outputs"][0]["data"] == [0, 1, 2, 3, 4]
+
+    @pytest.mark.parametrize(
+        ("attributes", "tenant"),
+        [
+            ("acme", "acme"),
+            ("POST /v2/models/digits/infer", None),  # workers of jobs, counted by their table
+            ("GET /v2/models/digits", None),
+            ("", None),
+            ("requests#acme", None),
+        ],
+    )
+    def test_the_line_of_a_request_says_what_its_tenant_used(
+        self, server: Server, batch: dict[str, Any], attributes: str, tenant: str | None
+    ) -> None:
+        headers = {"X-Amzn-SageMaker-Custom-Attributes": attributes}
+        answer = server.http.post("/invocations", json=batch, headers=headers)
+        assert answer.status_code == 200
+        line = line_of(server, answer)
+        assert line["tenant"] == tenant
+        if tenant is None:
+            assert not {"requests", "_aws"} & line.keys()
+            return
+        assert (line["requests"], line["rows"], line["tokens"]) == (1, 5, 0)
+        assert line["compute_ms"] == line["duration_ms"] > 0
+        [directive] = line["_aws"]["CloudWatchMetrics"]
+        assert directive["Dimensions"] == [["tenant", "model"]]
+
+    def test_in_a_cluster_a_client_names_no_tenant(self, server: Server, batch: dict[str, Any]) -> None:
+        headers = {"X-Amzn-SageMaker-Custom-Attributes": "acme", "X-Inference-Tenant": "acme"}
+        answer = server.http.post(INFER, json=batch, headers=headers)
+        assert (answer.headers["x-inference-rows"], answer.headers["x-inference-tokens"]) == ("5", "0")
+        line = line_of(server, answer)
+        assert line["tenant"] is None
+        assert "_aws" not in line
 
     def test_binary_data_by_content_type(self, server: Server, batch: dict[str, Any]) -> None:
         images = np.reshape(batch["inputs"][0]["data"], (5, 64)).astype("<f4")

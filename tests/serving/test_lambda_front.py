@@ -308,9 +308,32 @@ class TestLogs:
         for line in written:
             assert (line["tenant"], line["model"], line["version"]) == ("acme", "digits", "v1")
             assert (line["request_id"], line["route"]) == ("gateway-id", INFER)
-            directive = line["_aws"]["CloudWatchMetrics"][0]
-            assert {metric["Name"] for metric in directive["Metrics"]} <= line.keys()
-            assert {name for names in directive["Dimensions"] for name in names} <= line.keys()
+            assert (line["requests"], line["tokens"], line["compute_ms"]) == (1, 0, line["duration_ms"])
+            of_model, of_tenant = line["_aws"]["CloudWatchMetrics"]
+            assert of_tenant["Dimensions"] == [["tenant", "model"]]
+            for directive in (of_model, of_tenant):
+                assert {metric["Name"] for metric in directive["Metrics"]} <= line.keys()
+                assert {name for names in directive["Dimensions"] for name in names} <= line.keys()
+
+    def test_faults_questions_about_the_model_and_workers_of_jobs_are_no_use(
+        self,
+        front: LambdaFront,
+        request_body: dict[str, Any],
+        lines: Callable[[], list[dict[str, Any]]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        body = json.dumps(request_body)
+        ask(front, event("GET", "/v2/models/digits"))
+        # As serving.jobs_ask asks.
+        ask(front, event("POST", INFER, body, requestContext={"requestId": "job"}))
+        monkeypatch.setattr("serving.oip.decode_request", None)
+        ask(front, event("POST", INFER, body))
+        written = lines()
+        assert [line["status"] for line in written if "status" in line] == [200, 200, 500]
+        assert not [line for line in written if "requests" in line]
+        for line in written:
+            directives = line.get("_aws", {}).get("CloudWatchMetrics", [])
+            assert ["tenant", "model"] not in [names for each in directives for names in each["Dimensions"]]
 
     def test_a_payload_is_never_logged(
         self, front: LambdaFront, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
