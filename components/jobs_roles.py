@@ -91,14 +91,7 @@ class Grants:
         ]
 
         def statements(known: Mapping[str, Any]) -> list[iam.Statement]:
-            found = {"StringLike": {"s3:prefix": "work/*"}}
-            # To see whether an asynchronous answer is there; S3 says "forbidden" of what is not.
-            find = iam.allow("FindAnswers", ["s3:ListBucket"], [self.names.bucket_arn("data")], found)
-            return [
-                *self._worker(known, "work/*", [self._dead_letters()]),
-                *([find] if "async-endpoint" in kinds else ()),
-                *asks,
-            ]
+            return [*self._worker(known, "work/*", [self._dead_letters()]), *asks]
 
         mine = [model.queue for model in self.models.values() if model.by != "cluster"]
         return self._with(statements, worked_on=mine)
@@ -117,10 +110,13 @@ class Grants:
     def _worker(
         self, known: Mapping[str, Any], parts: str, dead_letters: Sequence[str]
     ) -> list[iam.Statement]:
-        objects, queues = [f"{self.names.bucket_arn('data')}/{parts}"], known["worked_on"]
+        bucket, queues = self.names.bucket_arn("data"), known["worked_on"]
+        objects, inside = [f"{bucket}/{parts}"], {"StringLike": {"s3:prefix": parts}}
         return [
             *self._base(known, ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
             iam.allow("Parts", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], objects),
+            # Whether rows are gone, or an asynchronous answer is not there yet: S3 says "forbidden" else.
+            iam.allow("FindParts", ["s3:ListBucket"], [bucket], inside),
             # Parts of a job come back to the queue that they are from.
             *([iam.allow("Work", [*_CONSUME, "sqs:SendMessage"], queues)] if queues else ()),
             iam.allow("Send", ["sqs:SendMessage"], [*dead_letters, known["control"]]),

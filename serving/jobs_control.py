@@ -1,7 +1,8 @@
 """The control function: files become jobs, jobs become parts, and results become one file.
 
-Its queue brings three kinds of messages: an object was created under `input/` (EventBridge), a job is ready
-to be joined, and the sweep, which comes by the clock and finds what fell between two steps.
+Its queue brings four kinds of messages: an object was created under `input/` (EventBridge), a job is ready to
+be joined, the rows of a part are lost, and the sweep, which comes by the clock and finds what fell between
+two steps.
 """
 
 import io
@@ -43,6 +44,8 @@ class Control:
         if "join" in message:
             id = message["join"]
             self._last_try(receive_count, lambda: self.join(id), lambda: self._table.get(id), job=id)
+        elif "lost" in message:
+            self.lost(message["lost"], message["part"])
         elif message.get("sweep"):
             self.sweep()
         elif message.get("detail-type") == "Object Created":
@@ -93,11 +96,18 @@ class Control:
         try:
             self.split(job)
         except JobRefused as refused:
-            route = self._platform.routes[job.model]
-            if finish(self._platform, job, "failed", reason=str(refused)):
-                dead_letter(
-                    self._platform, route.dead_letters_url, str(refused), job=job.id, key=key, model=job.model
-                )
+            self._fail(job, str(refused))
+
+    def lost(self, id: str, part: int) -> None:
+        """The rows of a part are gone: without them a job can never be whole."""
+        job = self._table.get(id)
+        if job is not None and job.state == "running":
+            self._fail(job, f"the rows of part {part} were deleted or have expired; write the file again")
+
+    def _fail(self, job: Job, reason: str) -> None:
+        url = self._platform.routes[job.model].dead_letters_url
+        if finish(self._platform, job, "failed", reason=reason):
+            dead_letter(self._platform, url, reason, job=job.id, key=job.input_key, model=job.model)
 
     def _known(self, key: str) -> InputKey:
         return InputKey.of(key, self._platform.routes, self._platform.limits)

@@ -126,10 +126,23 @@ def parquet_rows(source: IO[bytes] | io.RawIOBase, batch: int) -> Iterator[bytes
                 "write the file with smaller row groups"
             )
         for table in file.iter_batches(batch_size=batch):
-            for row in table.to_pylist():
+            try:
+                rows = table.to_pylist()
+            except UnicodeDecodeError:  # Parquet's writers check no text; row by row, others are not lost
+                yield from (_alone(table.slice(index, 1)) for index in range(table.num_rows))
+                continue
+            for row in rows:
                 yield _encoded(row)
     except (pyarrow.ArrowException, OSError) as error:
         raise JobRefused(f"the file is no Parquet that can be read: {_first_line(error)}") from error
+
+
+def _alone(table: Any) -> bytes:
+    """The one row of a table."""
+    try:
+        return _encoded(table.to_pylist()[0])
+    except UnicodeDecodeError:
+        return REFUSED_ROW + b"a text of the row is not UTF-8"
 
 
 def _encoded(row: dict[str, Any]) -> bytes:

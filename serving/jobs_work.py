@@ -3,7 +3,8 @@
 A result is written to a place of its own and then committed in the table, where one attempt of all wins; only
 after that the message is deleted. So a worker that dies leaves a message that comes again, and a message that
 comes again finds the part committed. A part that fails at every try ends with an error for each of its rows,
-and with a dead letter that has the reason.
+and with a dead letter that has the reason. A part whose rows are gone from S3 ends its job, which the control
+function is told.
 
 Messages of a model's queue: {"job", "part"}; {"wake": true}, which only starts a cold model; and what
 SageMaker tells of an asynchronous answer, whose `inferenceId` is `inference_id` of the part that asked. Any
@@ -19,9 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from serving.jobs import FIRST_ROW, ID, Job
 from serving.jobs_counts import PartOutcome
-from serving.jobs_flow import Platform, dead_letter, dispatch, part_settled
+from serving.jobs_flow import Platform, dead_letter, dispatch, part_settled, tell_control
 from serving.jobs_predict import AnswersLater, Predictor, TryLater, encode_results
 
 _LONGEST_WAIT_S = 600
@@ -32,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 PredictorOf = Callable[[Job, int, bool], Predictor]
 """Job, part, and whether this is the last try, to what predicts the part's rows."""
+
+
+class RowsGone(Exception):
+    """The object with a part's rows was deleted, or has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,9 @@ class Worker:
                 self._work(job, part, message.received)
             except AnswersLater:
                 return True
+            except RowsGone:
+                tell_control(self._platform, {"lost": job.id, "part": part})
+                return True
             except Exception as error:
                 if message.received < self._platform.attempts:
                     self._wait_before_next(message)
@@ -101,7 +111,15 @@ class Worker:
         self._commit(job, part, outcome)
 
     def _rows(self, job: Job, part: int) -> tuple[list[bytes], int]:
-        found = self._platform.s3.get_object(Bucket=self._platform.bucket, Key=job.part_key(part))
+        place = {"Bucket": self._platform.bucket, "Key": job.part_key(part)}
+        try:
+            found = self._platform.s3.get_object(**place)
+        except ClientError:
+            # "Forbidden" is what S3 says of a missing object to who may list a part of the bucket only.
+            bucket, key = place.values()
+            if not self._platform.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)["KeyCount"]:
+                raise RowsGone from None
+            raise
         return found["Body"].read().splitlines(), int(found["Metadata"][FIRST_ROW])
 
     def _give_up(self, job: Job, part: int, reason: str) -> None:

@@ -270,3 +270,17 @@ def test_what_is_predicted_while_its_job_is_cancelled_counts_for_nobody(at: Jobs
     assert at.platform.table.usage("acme", "usage") == []
     found = at.platform.s3.list_objects_v2(Bucket=at.platform.bucket, Prefix=f"{job.work_folder}/out/")
     assert "Contents" not in found
+
+
+def test_a_job_whose_rows_are_gone_ends_and_says_so(at: JobsPlatform) -> None:
+    at.control.handle(at.put("x.jsonl", rows(30)))
+    (job,) = at.jobs()
+    at.platform.s3.delete_object(Bucket=at.platform.bucket, Key=job.part_key(1))
+    at.run()
+    at.control_all()
+    (job,) = at.jobs()
+    assert (job.state, job.output_key) == ("failed", "")
+    assert job.reason == "the rows of part 1 were deleted or have expired; write the file again"
+    (letter,) = at.dead_letters()
+    assert (letter["job"], letter["reason"]) == (job.id, job.reason)
+    assert at.work() == 0

@@ -121,3 +121,15 @@ def test_results_as_parquet() -> None:
         {"row": 1, "id": "a", "error": "bad", "outputs": None},
         {"row": 2, "id": None, "error": None, "outputs": '{"y":[2.5]}'},
     ]
+
+
+def test_a_text_that_is_not_utf8_is_one_error_and_the_other_rows_of_the_file_stay() -> None:
+    texts = pyarrow.array([b"good", "ü".encode("latin-1"), b"also", None], pyarrow.binary())
+    column = pyarrow.Array.from_buffers(pyarrow.string(), 4, texts.buffers())
+    target = io.BytesIO()
+    parquet.write_table(pyarrow.table({"input": column, "n": [1, 2, 3, 4]}), target)
+    target.seek(0)
+    rows = list(parquet_rows(target, 3))
+    assert rows[0] == b'{"input":"good","n":1}'
+    assert rows[1] == REFUSED_ROW + b"a text of the row is not UTF-8"
+    assert rows[2:] == [b'{"input":"also","n":3}', b'{"n":4}']
