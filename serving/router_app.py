@@ -21,6 +21,7 @@ from typing import Any, Self
 import boto3
 import orjson
 import uvicorn
+from botocore.config import Config
 
 from serving import logs
 from serving.rollout import WAKE_MESSAGE
@@ -31,6 +32,8 @@ from serving.usage_ledger import Ledger
 GRACE_S = 45
 # As the model server's: idle connections are for who asks to close.
 KEEP_ALIVE_S = 75
+# Where AWS does not answer, counts wait for the next flush and not for this one.
+_LEDGER = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 _WAITING = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
 
 
@@ -82,8 +85,8 @@ def main() -> None:
     waker = partial(wake, boto3.client("sqs"))
     ledger = None
     if settings.usage_table:
-        table = boto3.resource("dynamodb").Table(settings.usage_table)
-        ledger = Ledger(table, boto3.client("cloudwatch"))
+        table = boto3.resource("dynamodb", config=_LEDGER).Table(settings.usage_table)
+        ledger = Ledger(table, boto3.client("cloudwatch", config=_LEDGER))
     uvicorn.run(
         Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix, ledger=ledger),
         host=settings.host,

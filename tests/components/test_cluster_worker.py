@@ -91,8 +91,10 @@ def test_a_worker_reaches_its_own_queue_parts_and_server_only(made: Recorded) ->
     for model in on_cluster(made):
         document = json.loads(made.named(f"jobs-{model}-pods-role-policy").inputs["policy"])
         allowed = {statement["Sid"]: statement for statement in document["Statement"]}
-        assert set(allowed) == {"Config", "Jobs", "Encrypt", "Decrypt", "Parts", "Work", "Send"}
+        assert set(allowed) == {"Config", "Jobs", "Encrypt", "Decrypt", "Parts", "FindParts", "Work", "Send"}
         assert allowed["Parts"]["Resource"] == [f"{bucket}/work/{model}/*"]
+        assert allowed["FindParts"]["Action"] == ["s3:ListBucket"]
+        assert allowed["FindParts"]["Condition"] == {"StringLike": {"s3:prefix": f"work/{model}/*"}}
         assert allowed["Config"]["Resource"] == [f"{bucket}/config/*"]
         queue = made.named(f"model-{model}-jobs-queue")
         [consumed] = allowed["Work"]["Resource"]
