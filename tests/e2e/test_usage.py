@@ -67,8 +67,10 @@ class Tenant:
         self._headers = {"Content-Type": "application/json", **client.headers(name)}
         self.used: Used = Counter()
 
-    def post(self, path: str, body: Any, status: int = 200, **headers: str) -> httpx.Response:
-        sent = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    def post(
+        self, path: str, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        sent = {**self._headers, **(headers or {})}
         answer = httpx.post(f"{self._client.url}{path}", json=body, headers=sent, timeout=60)
         assert answer.status_code == status, answer.text
         return answer
@@ -77,8 +79,8 @@ class Tenant:
         counts = zip(COUNTS, (requests, rows, tokens), strict=True)
         self.used.update({(self.name, model, name): count for name, count in counts})
 
-    def images(self, model: str, **headers: str) -> None:
-        self.post(f"/v2/models/{model}/infer", IMAGES, **headers)
+    def images(self, model: str, headers: Mapping[str, str] | None = None) -> None:
+        self.post(f"/v2/models/{model}/infer", IMAGES, headers=headers)
         self.uses(model, rows=2)
 
     def texts(self) -> None:
@@ -90,7 +92,7 @@ def ask(acme: Tenant, globex: Tenant) -> None:
     """Requests of every kind; who asks may say what it wants about whose they are."""
     for model in ("digits", "digits-gpu", "fraud"):
         acme.images(model)
-        globex.images(model, x_inference_tenant="acme", X_Amzn_SageMaker_Custom_Attributes="acme")
+        globex.images(model, {"x-inference-tenant": "acme", "X-Amzn-SageMaker-Custom-Attributes": "acme"})
         acme.post(f"/v2/models/{model}/infer", {"inputs": [{**IMAGES["inputs"][0], "name": "nothing"}]}, 400)
         acme.uses(model)
     acme.texts()
