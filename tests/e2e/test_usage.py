@@ -139,4 +139,4 @@ def test_the_endpoints_log_tells_of_requests_and_not_what_they_said(
     told = inferctl("logs", "fraud", "--json").stdout
     assert asked["expected"]["acme", "fraud", "requests"] == 2
     assert r"\"requests\":1," in told
-    assert "0.0" not in told.replace("127.0.0.1", "")
+    assert "0.0,0.0" not in told.replace(" ", "")
