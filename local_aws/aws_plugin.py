@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from local_aws import autonaming, checking
-from local_aws.emulate import Emulation, unheld, updatable
+from local_aws.carried import unheld, updatable
+from local_aws.emulate import Emulation
 from local_aws.journal import Journal
 from local_aws.operations import Operations
 from local_aws.plan import Planner

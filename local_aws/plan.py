@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_aws.autonaming import naming
-from local_aws.emulate import filled
+from local_aws.carried import filled
 from local_aws.provider import State, name_of
 from local_aws.sdk_types import ResourceType, Shape
 from local_aws.tables import TABLES

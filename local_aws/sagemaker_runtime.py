@@ -21,6 +21,7 @@ import urllib.request
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,7 +50,7 @@ class Runtime(ThreadingHTTPServer):
         self._background = ThreadPoolExecutor(_WORKERS, "async-invocation")
 
     def answer(self, endpoint: str, headers: Mapping[str, str], body: bytes) -> Said:
-        """What the container says. Raises URLError where it does not run."""
+        """What the container says. Raises URLError where it does not run, or ends meanwhile."""
         url = f"http://127.0.0.1:{self.endpoints[endpoint]['port']}/invocations"
         request = urllib.request.Request(url, body, dict(headers))
         try:
@@ -57,6 +58,8 @@ class Runtime(ThreadingHTTPServer):
                 return int(found.status), found.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+        except (ConnectionError, HTTPException) as error:
+            raise urllib.error.URLError(error) from error
 
     def later(self, endpoint: str, source: str, inference_id: str, headers: Mapping[str, str]) -> list[str]:
         """Start on the request at `source`; the places of its answer and of its failure."""

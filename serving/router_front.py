@@ -36,6 +36,9 @@ WAKE_AGAIN_S = 60
 """How long one wake message lasts; also what clients are told to wait."""
 # An answer may take minutes between two of its parts; a pod that is there takes a connection at once.
 _TIMEOUT = httpx.Timeout(300, connect=2)
+# A replica that has gone, and one that goes before it begins to answer.
+_LEFT = (httpx.ConnectError, httpx.ConnectTimeout)
+_DIED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 # https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1, and what the client library sets itself.
 _HOP_BY_HOP = frozenset(
     b"connection content-length host keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
@@ -183,20 +186,29 @@ class Router:
         path = scope["path"] + (
             f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         )
+        died = 0
         for replica in sorted(replicas, key=lambda url: self._busy[url]):
             request = self._client.build_request(
                 scope["method"], replica + path, headers=headers, content=body
             )
             self._busy[replica] += 1
             try:
-                answer = await self._client.send(request, stream=True)
+                try:
+                    answer = await self._client.send(request, stream=True)
+                except _LEFT:
+                    continue  # nothing was sent to it
+                except _DIED as error:
+                    # A prediction changes nothing, so another is asked; but what ends two may end them all.
+                    died += 1
+                    logger.warning("%s: a replica ended under a request: %r", model, error)
+                    if died == 2:
+                        break
+                    continue
                 try:
                     await _relay(answer, send)
                 finally:
                     await answer.aclose()
                 return
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                continue  # it has just left; nothing was sent to it
             finally:
                 self._busy[replica] -= 1
         self._wake_up(model)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local_aws import ports, rest_api
+from local_aws import ports, rest_api, rest_api_import
 from local_aws.provider import Refused
 from local_aws.tables.form import Run, Step, call, held, step
 from local_aws.values import Props
@@ -75,7 +75,7 @@ def _import(run: Run, api: Props, old: Props) -> None:
         run("update_rest_api", restApiId=api["id"], patchOperations=_patches(changed))
     if api.get("body"):
         try:
-            rest_api.import_document(run, api["id"], _document(api), _port_of)
+            rest_api_import.import_document(run, api["id"], _document(api), _port_of)
         except rest_api.DocumentInvalid as error:
             raise Refused(f"body: {error}") from error
 

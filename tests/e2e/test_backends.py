@@ -96,10 +96,10 @@ def test_killed_servers_are_cold_until_the_next_up_starts_them(
     for pid in killed:
         assert pid
         os.kill(pid, signal.SIGKILL)
-    for model in ("digits-gpu", "fraud"):
-        meanwhile = ask(client, headers, model)
-        assert (meanwhile.status_code, meanwhile.headers.keys() >= {"retry-after"}) == (503, True), model
-    said = inferctl("up").stderr
+    meanwhile = {model: ask(client, headers, model) for model in ("digits-gpu", "fraud")}
+    said = inferctl("up").stderr  # before all else: other tests need them
+    for model, answer in meanwhile.items():
+        assert (answer.status_code, answer.headers.keys() >= {"retry-after"}) == (503, True), model
     assert "model-digits-gpu started" in said
     assert "endpoint-fraud started" in said
     assert "router runs" in said

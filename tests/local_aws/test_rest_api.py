@@ -8,7 +8,8 @@ import pytest
 
 from components.api_routes import MODEL_OPERATIONS
 from components.sagemaker_integration import integrations
-from local_aws.rest_api import DocumentInvalid, import_document, settings, wanted
+from local_aws.rest_api import DocumentInvalid, settings, wanted
+from local_aws.rest_api_import import import_document
 from local_aws.values import Props
 
 LAMBDA = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local_aws.operations import CallFailed
-from local_aws.rest_api import import_document
+from local_aws.rest_api_import import import_document
 from tests.local_aws.conftest import EmbeddedAws
 from tests.local_aws.test_rest_api import DOCUMENT, changed
 

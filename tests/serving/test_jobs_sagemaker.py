@@ -18,6 +18,7 @@ from serving.jobs_async import FORGOTTEN_S, AsyncAsk, AsyncPredictor
 from serving.jobs_predict import AnswersLater, Predictor, TensorPredictor, TryLater
 from serving.jobs_rows import PartSize
 from serving.jobs_work import Message, Worker, inference_id
+from tests.serving.asgi import dying
 from tests.serving.conftest import CREDENTIALS, REGION, Aws
 from tests.serving.http_server import Server
 from tests.serving.jobs_platform import JobsPlatform, asks, jobs_platform, rows
@@ -137,6 +138,13 @@ def test_metadata_comes_from_the_model_itself(endpoint: Endpoint) -> None:
 def test_an_endpoint_that_is_not_there_is_tried_again(endpoint: Endpoint) -> None:
     with pytest.raises(TryLater, match="ValidationError"):
         through_endpoint(endpoint.client, "nosuch", last=True)("GET", "/v2/models/digits", b"")
+
+
+def test_a_container_that_dies_under_a_request_is_tried_again(endpoint: Endpoint) -> None:
+    with dying([], "killed") as killed:
+        endpoint.runtime.endpoints = {"e": {"port": int(killed.rpartition(":")[2])}}
+        with pytest.raises(TryLater, match="ServiceUnavailable"):
+            through_endpoint(endpoint.client, "e", last=True)("POST", "/v2/models/digits/infer", b"{}")
 
 
 class _Asked:

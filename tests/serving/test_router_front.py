@@ -14,7 +14,7 @@ from serving.replicas import Replicas
 from serving.router_app import Settings
 from serving.router_asgi import MAX_BODY_BYTES
 from serving.router_front import Router, Target
-from tests.serving.asgi import serving
+from tests.serving.asgi import dying, serving
 
 Received = list[tuple[str, str, dict[str, str], bytes]]
 
@@ -244,6 +244,34 @@ def test_a_replica_that_has_just_left_costs_no_request(
     for _ in range(4):
         assert router.post("/v2/models/minilm/infer").headers["x-served-by"] == "first"
     assert cluster.woken == []
+
+
+def test_a_replica_that_dies_under_a_request_costs_it_nothing(
+    router: httpx.Client, cluster: Cluster, upstreams: Mapping[str, tuple[Upstream, str]]
+) -> None:
+    asked: list[str] = []
+    with dying(asked, "killed") as killed:
+        cluster.replicas["http://minilm"] = [killed, upstreams["first"][1]]
+        answer = router.post("/v2/models/minilm/infer", content=b"1")
+    assert (answer.status_code, answer.headers["x-served-by"]) == (200, "first")
+    assert asked == ["killed"]
+    assert cluster.woken == []
+
+
+def test_a_model_whose_replica_dies_is_cold(router: httpx.Client, cluster: Cluster) -> None:
+    with dying([], "killed") as killed:
+        cluster.replicas["http://minilm"] = [killed]
+        answer = router.post("/v2/models/minilm/infer", content=b"1")
+    assert (answer.status_code, answer.headers.keys() >= {"retry-after"}) == (503, True)
+    until(lambda: cluster.woken == ["queue-minilm"])
+
+
+def test_a_request_that_kills_ends_two_replicas_and_not_all(router: httpx.Client, cluster: Cluster) -> None:
+    asked: list[str] = []
+    with contextlib.ExitStack() as stack:
+        cluster.replicas["http://minilm"] = [stack.enter_context(dying(asked, name)) for name in "abc"]
+        assert router.post("/v2/models/minilm/infer", content=b"1").status_code == 503
+    assert asked == ["a", "b"]
 
 
 def test_requests_in_flight_are_counted_by_model(
