@@ -155,10 +155,12 @@ def test_a_direct_integration_calls_the_process_that_stands_for_the_endpoint(ope
     ports = {"endpoint/p-dev-m-0f1e": 8124}
     integration = wanted(document, "api1", ports.__getitem__).methods["/live", "GET"].integration
     method, end = MODEL_OPERATIONS[operation]
+    path = "/invocations" if operation == "infer" else f"/v2/models/m{end}"
     assert integration == {
         "type": "HTTP_PROXY",
         "httpMethod": method,
-        "uri": f"http://127.0.0.1:8124/v2/models/m{end}",
+        "uri": f"http://127.0.0.1:8124{path}",
+        "requestParameters": given[operation]["requestParameters"],
     }
 
 
