@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from components.delivery_machine import delivery_machine
 from components.delivery_starts import patterns
@@ -108,6 +109,13 @@ class Platform:
                 lines.append(f"    {event['type']} {json.dumps(event, default=str)[:400]}")
         return "\n".join(lines)
 
+    def start_over(self) -> None:
+        """The settings of the beginning, and v1 live."""
+        self.parameter("delivery", SETTINGS)
+        self.parameter("pin", "none")
+        if self.live() != "v1":
+            self.outcome(self.start("v1", "roll_back"))
+
     def executions(self, status: str = "RUNNING") -> list[str]:
         found = self.aws("stepfunctions").list_executions(stateMachineArn=self.machine, statusFilter=status)
         return [item["executionArn"] for item in found["executions"]]
@@ -147,6 +155,14 @@ class Platform:
         )
 
 
+def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} within {seconds} s")
+        time.sleep(0.02)
+
+
 def make_function(
     client: Callable[[str], Any], name: str, handler: str, zipped: bytes, variables: Mapping[str, str]
 ) -> None:
@@ -182,7 +198,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
 
 
 @pytest.fixture(scope="session")
-def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Platform:
+def registry() -> Iterator[str]:
+    """URL of moto's SageMaker, which has the model registry. Beside the embedded AWS's own moto, whose guard
+    lets no function in."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(
+    embedded: Mapping[str, str], registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> Platform:
     """The machine, its functions and rules, and the function of one model, whose first version is live."""
 
     def client(service: str) -> Any:
@@ -229,6 +258,7 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
         "DELIVERY_TABLE": "deliveries",
         "DELIVERY_MACHINE_ARN": machine,
         "MODEL_PARAMETERS": "/models",
+        "AWS_ENDPOINT_URL_SAGEMAKER": registry,
     }
     make_function(client, "delivery-control", "serving.delivery_app.control", zips["delivery"], control)
     make_function(client, "delivery-lambda", "serving.delivery_app.lambda_worker", zips["delivery"], {})

@@ -1,7 +1,6 @@
 """The real state machine against the embedded AWS: good versions go live, bad ones never do."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,29 +13,18 @@ from onnx import TensorProto, helper
 
 from serving.oip import Signature
 from serving.tensors import TensorSpec
-from tests.delivery.conftest import ACCOUNT, MODEL, NAMES, REGION, SETTINGS, Platform
+from tests.delivery.conftest import MODEL, SETTINGS, Platform, until
 from tests.serving.conftest import scale_model, serialize
 
 pytestmark = pytest.mark.integration
 
 # States that an execution can be stopped in: what was live stays, until the requests have moved.
-KILLED_IN = ["Admit", "Try", "Prepare", "Attempt", "Shift", "Bake", "Watch", "Promote", "Settle"]
+KILLED_IN = ["Admit", "Try", "Prepare", "Attempt", "Shift", "Bake", "Watch", "Promote", "Settle", "Notify"]
 
 
 @pytest.fixture(autouse=True)
 def settings(platform: Platform) -> None:
-    platform.parameter("delivery", SETTINGS)
-    platform.parameter("pin", "none")
-    if platform.live() != "v1":
-        platform.outcome(platform.start("v1", "roll_back"))
-
-
-def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} within {seconds} s")
-        time.sleep(0.02)
+    platform.start_over()
 
 
 def slow_model() -> bytes:
@@ -85,82 +73,6 @@ def test_a_published_version_goes_live_and_its_event_twice_is_as_once(platform: 
     until(lambda: steps.describe_execution(executionArn=started)["status"] == "SUCCEEDED", "it ends")
     assert platform.states_of(started)[0] == "Ignored"
     assert (platform.ledger.history(MODEL), platform.live()) == (before, "v1")
-
-
-def approval(platform: Platform, number: int, **changes: Any) -> str:
-    """The execution that the model registry's event of an approved package starts, with `changes` of its
-    detail; empty where the rule does not take it. Nobody but AWS puts its events: the test does what the rule
-    would.
-
-    https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
-    """
-    group = f"{NAMES.prefix}-{MODEL}"
-    url = f"s3://{platform.bucket}/models/{MODEL}/v2/model.tar.gz"
-    arn = NAMES.arn("sagemaker", f"model-package/{group}/{number}")
-    detail = {
-        "ModelPackageName": f"{group}/{number}",
-        "ModelPackageGroupName": group,
-        "ModelPackageVersion": number,
-        "ModelPackageArn": arn,
-        "ModelApprovalStatus": "Approved",
-        "ApprovalDescription": "passed the review",
-        "InferenceSpecification": {"Containers": [{"ModelDataUrl": url}]},
-        "LastModifiedBy": {"UserProfileName": "reviewer"},
-        **changes,
-    }
-    event = json.dumps(
-        {
-            "version": "0",
-            "id": f"event-{number}",
-            "source": "aws.sagemaker",
-            "account": ACCOUNT,
-            "time": "2026-01-01T00:00:00Z",
-            "region": REGION,
-            "resources": [arn],
-            "detail-type": "SageMaker Model Package State Change",
-            "detail": detail,
-        }
-    )
-    events = platform.aws("events")
-    pattern = events.describe_rule(Name="approved")["EventPattern"]
-    if not events.test_event_pattern(EventPattern=pattern, Event=event)["Result"]:
-        return ""
-    started = platform.aws("stepfunctions").start_execution(stateMachineArn=platform.machine, input=event)
-    return str(started["executionArn"])
-
-
-def test_a_package_that_is_approved_in_the_model_registry_goes_live(platform: Platform) -> None:
-    assert approval(platform, 8)
-    record = platform.outcome("v2-package-8")
-    assert (record["outcome"], record["version"], record["origin"]) == ("delivered", "v2", "registry"), record
-    assert (record["who"], record["why"]) == ("reviewer", "passed the review")
-    assert platform.live() == "v2"
-
-
-def test_what_is_not_approved_or_of_another_platform_starts_nothing(platform: Platform) -> None:
-    assert not approval(platform, 6, ModelApprovalStatus="PendingManualApproval")
-    assert not approval(platform, 7, ModelPackageGroupName="another-platform-scale")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"ModelPackageGroupName": f"{NAMES.prefix}-other"}, id="group of another model"),
-        pytest.param(
-            {"InferenceSpecification": {"Containers": [{"ModelDataUrl": "s3://else/scale/v2/model.tar.gz"}]}},
-            id="files elsewhere",
-        ),
-        pytest.param({"InferenceSpecification": None}, id="no files"),
-    ],
-)
-def test_a_package_that_names_no_published_version_of_its_group_is_refused(
-    platform: Platform, changes: dict[str, Any]
-) -> None:
-    arn, steps = approval(platform, 9, **changes), platform.aws("stepfunctions")
-    until(lambda: steps.describe_execution(executionArn=arn)["status"] == "FAILED", "it ends")
-    assert platform.states_of(arn)[0] == "Invalid"
-    assert "ModelDataUrl must lie under models/" in steps.describe_execution(executionArn=arn)["cause"]
-    assert platform.live() == "v1"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +146,7 @@ def test_a_path_that_leads_elsewhere_starts_nothing(platform: Platform) -> None:
         started = steps.start_execution(stateMachineArn=platform.machine, input=json.dumps(request))
         arn = started["executionArn"]
         until(partial(failed, arn), "it ends")
-        assert platform.states_of(arn)[0] == "Invalid"
+        assert platform.states_of(arn)[0] == "Refused"
     assert platform.live() == "v1"
 
 
