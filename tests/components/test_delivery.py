@@ -25,6 +25,7 @@ def test_a_models_group_in_the_registry_is_one_whose_approvals_are_delivered(who
         detail = {
             "ModelPackageGroupName": name,
             "ModelPackageVersion": 3,
+            "ModelPackageArn": f"arn:aws:sagemaker:us-east-1:000000000000:model-package/{name}/3",
             "InferenceSpecification": {
                 "Containers": [{"ModelDataUrl": f"s3://bucket/models/{model}/v2/model.tar.gz"}]
             },

@@ -27,6 +27,7 @@ from tests.serving.conftest import scale_manifest, scale_model
 REGION, ACCOUNT = "us-east-1", "000000000000"
 NAMES = Names(platform="inference-platform", environment="tests", account_id=ACCOUNT, region=REGION)
 MODEL = "scale"
+TABLE = NAMES.function("delivery")
 FUNCTION = "model-scale"
 SETTINGS = {
     "backend": "lambda",
@@ -59,7 +60,7 @@ class Platform:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.aws("dynamodb"), "deliveries")
+        return Ledger(self.aws("dynamodb"), TABLE)
 
     def folder_of(self, version: str, factor: float, expected: float | None = None, **changes: Any) -> Path:
         """A version that multiplies by a factor; its golden request lies where `expected` is another."""
@@ -243,7 +244,7 @@ def platform(
         ),
     )
     client("dynamodb").create_table(
-        TableName="deliveries",
+        TableName=TABLE,
         KeySchema=[
             {"AttributeName": "model", "KeyType": "HASH"},
             {"AttributeName": "entry", "KeyType": "RANGE"},
@@ -253,16 +254,16 @@ def platform(
     )
     built = package.build(tmp_path_factory.mktemp("zips"), "local")
     zips = {item.path.stem: item.path.read_bytes() for item in built}
-    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:delivery"
+    machine = NAMES.arn("states", f"stateMachine:{TABLE}")
     control = {
-        "DELIVERY_TABLE": "deliveries",
+        "DELIVERY_TABLE": TABLE,
         "DELIVERY_MACHINE_ARN": machine,
         "MODEL_PARAMETERS": "/models",
         "AWS_ENDPOINT_URL_SAGEMAKER": registry,
     }
     make_function(client, "delivery-control", "serving.delivery_app.control", zips["delivery"], control)
     make_function(client, "delivery-lambda", "serving.delivery_app.lambda_worker", zips["delivery"], {})
-    table = {"DELIVERY_TABLE": "deliveries"}
+    table = {"DELIVERY_TABLE": TABLE}
     make_function(client, "delivery-eks", "serving.delivery_app.eks_worker", zips["delivery"], table)
     make_function(
         client, "delivery-trial", "serving.trial_app.handler", zips["model-server"], {"MODEL_BUCKET": bucket}
@@ -284,7 +285,7 @@ def platform(
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:delivery-"
     definition = delivery_machine(control_arn=f"{arn}control", trial_arn=f"{arn}trial", queue_s=1)
     made = steps.create_state_machine(
-        name="delivery",
+        name=NAMES.function("delivery"),
         definition=json.dumps(definition),
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/everything",
     )

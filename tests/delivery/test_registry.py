@@ -94,7 +94,7 @@ class Package:
         return bool(events.test_event_pattern(EventPattern=pattern, Event=self.event(**changes))["Result"])
 
     def approve(self, **changes: Any) -> str:
-        """The execution that the event starts. Nobody but AWS puts its events: the test does it for the rule."""
+        """The execution that the event starts. AWS alone puts its events: the test acts for the rule."""
         assert self.starts(**changes)
         started = self._platform.aws("stepfunctions").start_execution(
             stateMachineArn=self._platform.machine, input=self.event(**changes)
