@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from onnx import TensorProto, helper
 
+from environments.delivery import unmoved
 from serving.oip import Signature
 from serving.tensors import TensorSpec
 from tests.delivery.conftest import MODEL, SETTINGS, Platform, until
@@ -121,11 +123,17 @@ def test_a_version_slower_than_its_objective_is_refused(platform: Platform) -> N
     assert platform.target() == before
 
 
-def test_a_missing_manifest_an_unknown_model_and_a_pin_are_refused(platform: Platform) -> None:
+def test_a_missing_manifest_an_unknown_or_unmoved_model_and_a_pin_are_refused(platform: Platform) -> None:
     record = platform.outcome(platform.start("never-published"))
     assert "the manifest of scale never-published is not in the store" in record["reason"]
     record = platform.outcome(platform.start("v1", model="stranger"), model="stranger")
     assert record["reason"] == "no model stranger in the catalogue of this environment"
+    told = unmoved(SimpleNamespace(engine="vllm", backend="eks"), embedded=False)
+    platform.parameter("delivery", {"worker": "", "unmoved": told}, "llama")
+    record = platform.outcome(platform.start("v2", model="llama"), model="llama")
+    assert record["outcome"] == "refused"
+    assert record["reason"].startswith("deliveries do not move llama: vLLM loads its weights when it starts;")
+    assert "set the model's version in environments/models.yaml" in record["reason"]
     platform.parameter("pin", {"version": "v1", "who": "someone", "why": "audit"})
     record = platform.outcome(platform.start("v2"))
     assert record["reason"] == "scale is pinned to v1 by someone: audit; unpin it first"
