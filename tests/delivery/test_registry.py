@@ -208,6 +208,29 @@ def test_stopped_in_any_step_the_package_says_how_its_delivery_ended(
     until(lambda: platform.executions() == [], "every execution has ended")
 
 
+def test_what_was_stopped_right_after_its_record_is_told_of_by_the_recovery(
+    platform: Platform, package: Package
+) -> None:
+    """As the rule starts it. In the test above an execution is rarely stopped in just that moment."""
+    kept = {**RECORD, "id": package.delivery, "version": "v2", "reason": "why not", "package": package.arn}
+    platform.ledger.record(MODEL, package.delivery, kept)
+    detail = {"name": "stopped", "status": "ABORTED", "input": package.event()}
+    recovery = platform.aws("stepfunctions").start_execution(
+        stateMachineArn=platform.machine, input=json.dumps({"source": "aws.states", "detail": detail})
+    )["executionArn"]
+    ended(platform, recovery, "FAILED")
+    assert platform.states_of(recovery) == [
+        "Refused",
+        "Outcome",
+        "Notify",
+        "Register",
+        "Settled",
+        "Turn",
+        "Admit",
+    ]
+    assert package.says()["delivery.reason"] == "why not"
+
+
 def test_a_registry_that_refuses_undoes_no_delivery_and_people_are_told(
     platform: Platform, package: Package
 ) -> None:
