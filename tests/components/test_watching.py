@@ -252,9 +252,7 @@ def test_a_publisher_is_one_repository_and_branch_within_the_boundary(
     environment = "stage" if deployment == "stage" else "prod"
     assert made["name"] == f"inference-platform-{environment}-publish-{role}"
     assert made["path"] == f"/inference-platform/{environment}/"
-    assert made["permissionsBoundary"].endswith(
-        f":policy/boundaries/inference-platform-{environment}-boundary"
-    )
+    assert made["permissionsBoundary"].endswith(f"/inference-platform-{environment}-boundary")
 
 
 def test_every_role_that_is_deployed_is_within_the_boundary(deployment_of: Deployed) -> None:
