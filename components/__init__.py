@@ -36,6 +36,7 @@ from components.network import NatStrategy, Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.packages import Packages, PackagesArgs
 from components.parking import WorkingHours, node_group, parked
+from components.publisher import Publisher, PublisherArgs
 from components.router import Router, RouterArgs
 from components.runner import Runner, RunnerArgs
 from components.storage import Storage, StorageArgs
@@ -112,6 +113,8 @@ __all__ = [
     "Packages",
     "PackagesArgs",
     "PartSize",
+    "Publisher",
+    "PublisherArgs",
     "Router",
     "RouterArgs",
     "Runner",

@@ -69,6 +69,7 @@ class Delivery(pulumi.ComponentResource):
         workers = self._workers(table)
         for model, entry in args.models.items():
             self._parameters(model, entry)
+        moved = [model for model, entry in args.models.items() if not entry.unmoved]
         control = self._function(
             "control",
             "control",
@@ -86,6 +87,7 @@ class Delivery(pulumi.ComponentResource):
                     ["states:DescribeExecution"],
                     [self._names.arn("states", f"execution:{machine_name}:*")],
                 ),
+                *delivery_starts.registry_statements(self._names, moved),
             ],
             {
                 "DELIVERY_TABLE": table.name,
@@ -96,7 +98,6 @@ class Delivery(pulumi.ComponentResource):
         trial = self._trial()
         machine = self._machine(machine_name, control, trial, workers)
         delivery_starts.starts(name, names=self._names, machine=machine, tags=self._tags, opts=self._child)
-        moved = [model for model, entry in args.models.items() if not entry.unmoved]
         delivery_starts.registry(name, names=self._names, models=moved, tags=self._tags, opts=self._child)
         delivery_starts.told(name, topic_arn=args.topic_arn, tags=self._tags, opts=self._child)
         self.machine_arn, self.table_name = machine.arn, table.name

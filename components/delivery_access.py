@@ -53,7 +53,6 @@ class DeliveryAccess(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._tags = args.tags.component("delivery")
         names = args.names
-        provider_arn = f"arn:aws:iam::{names.account_id}:oidc-provider/{_ISSUER}"
         after: list[pulumi.Resource] = []
         if args.oidc_provider == "create":
             after.append(
@@ -82,7 +81,6 @@ class DeliveryAccess(pulumi.ComponentResource):
         # Pull requests plan, too, and have no environment: what they get reads only.
         self.plan_role_arn = self._role(
             "plan",
-            provider_arn,
             [
                 f"{repository}:environment:{args.github_environment}:{branch}",
                 f"{repository}:pull_request:ref:refs/pull/*/merge",
@@ -93,7 +91,6 @@ class DeliveryAccess(pulumi.ComponentResource):
         )
         self.deploy_role_arn = self._role(
             "deploy",
-            provider_arn,
             [f"{repository}:environment:{args.github_environment}:{branch}"],
             {group: permissions.changes(names, group) for group in permissions.POLICIES}
             | {"identity": permissions.identity_changes(names, boundary_arn)},
@@ -105,7 +102,6 @@ class DeliveryAccess(pulumi.ComponentResource):
     def _role(
         self,
         role: str,
-        provider_arn: str,
         subjects: Sequence[str],
         policies: dict[str, list[iam.Statement]],
         after: Sequence[pulumi.Resource],
@@ -119,18 +115,7 @@ class DeliveryAccess(pulumi.ComponentResource):
             path=path,
             description=f"GitHub: {role}s {args.names.prefix}",
             max_session_duration=3600,
-            assume_role_policy=iam.policy(
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Federated": provider_arn},
-                    "Action": "sts:AssumeRoleWithWebIdentity",
-                    "Condition": {
-                        "StringEquals": {f"{_ISSUER}:aud": _AUDIENCE},
-                        # Where no subject has a `*`, it is StringEquals.
-                        "StringLike": {f"{_ISSUER}:sub": list(subjects)},
-                    },
-                }
-            ),
+            assume_role_policy=github_trust(args.names, subjects),
             tags=self._tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
             **more,
@@ -148,6 +133,25 @@ class DeliveryAccess(pulumi.ComponentResource):
                 f"{self._name}-{role}-{group}", role=made.name, policy_arn=policy.arn, opts=self._child
             )
         return made.arn
+
+
+def github_trust(names: Names, subjects: Sequence[str]) -> str:
+    """A trust policy for jobs on GitHub whose identity token has one of the subjects.
+
+    https://docs.github.com/en/actions/concepts/security/openid-connect
+    """
+    return iam.policy(
+        {
+            "Effect": "Allow",
+            "Principal": {"Federated": f"arn:aws:iam::{names.account_id}:oidc-provider/{_ISSUER}"},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": {
+                "StringEquals": {f"{_ISSUER}:aud": _AUDIENCE},
+                # Where no subject has a `*`, it is StringEquals.
+                "StringLike": {f"{_ISSUER}:sub": list(subjects)},
+            },
+        }
+    )
 
 
 def governed(names: Names, boundary_arn: pulumi.Input[str]) -> pulumi.ResourceTransformation:

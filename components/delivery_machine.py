@@ -2,6 +2,7 @@
 
     Admit -> Try -> Prepare -> Attempt -> [Shift -> (Bake -> Watch)*] -> Promote -> Settle -> Notify
     anything that fails -> RollBack -> Settle -> Notify
+    what the model registry's approval started -> ... -> Settle -> Register -> Notify
 
 Each task gets the delivery as it is known so far and answers it with what it found out.
 Amazon States Language:
@@ -32,7 +33,14 @@ _RETRY: list[Json] = [
     _BUSY,
     {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 2, "MaxAttempts": 3, "BackoffRate": 2},
 ]
-_UNDO: list[Json] = [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "RollBack"}]
+
+
+def _caught(kept_in: str, following: str) -> list[Json]:
+    """After every retry: what went wrong becomes a part of the delivery."""
+    return [{"ErrorEquals": ["States.ALL"], "ResultPath": kept_in, "Next": following}]
+
+
+_UNDO = _caught("$.error", "RollBack")
 
 
 def delivery_machine(*, control_arn: str, trial_arn: str, queue_s: int) -> Json:
@@ -54,7 +62,8 @@ def delivery_machine(*, control_arn: str, trial_arn: str, queue_s: int) -> Json:
                 ("$.turn", "wait", "Queue"),
                 ("$.turn", "recover", "RollBack"),
                 ("$.turn", "refuse", "Settle"),
-                ("$.turn", "invalid", "Invalid"),
+                ("$.turn", "invalid", "Settled"),
+                ("$.turn", "tell", "Settled"),
                 otherwise="Ignored",
             ),
             "Queue": {"Type": "Wait", "Seconds": queue_s, "Next": "Admit"},
@@ -73,7 +82,12 @@ def delivery_machine(*, control_arn: str, trial_arn: str, queue_s: int) -> Json:
             "Promoted": _checked(otherwise="Settle"),
             # Without a catch: where even this fails, the execution does, and a recovery begins.
             "RollBack": _work("roll_back", "Settle", catch=False),
-            "Settle": _task(control_arn, "Notify", step="settle"),
+            "Settle": _task(control_arn, "Settled", step="settle"),
+            "Settled": _choice(("$.package", "", "Notify"), otherwise="Register"),
+            # The delivery has ended, and stays as it is where the registry cannot be told.
+            "Register": _task(
+                control_arn, "Notify", step="register", Catch=_caught("$.registered", "Notify")
+            ),
             "Notify": {
                 "Type": "Task",
                 "Resource": "arn:aws:states:::aws-sdk:eventbridge:putEvents",
@@ -88,7 +102,7 @@ def delivery_machine(*, control_arn: str, trial_arn: str, queue_s: int) -> Json:
                 },
                 "ResultPath": "$.notified",
                 "Retry": _RETRY,
-                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.notified", "Next": "Outcome"}],
+                "Catch": _caught("$.notified", "Outcome"),
                 "Next": "Outcome",
             },
             "Outcome": _choice(
@@ -99,7 +113,6 @@ def delivery_machine(*, control_arn: str, trial_arn: str, queue_s: int) -> Json:
             "Delivered": {"Type": "Succeed"},
             "Ignored": {"Type": "Succeed"},
             "Refused": {"Type": "Fail", "Error": "DeliveryRefused", "CausePath": "$.reason"},
-            "Invalid": {"Type": "Fail", "Error": "DeliveryRefused", "CausePath": "$.error"},
         },
     }
 

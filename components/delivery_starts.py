@@ -1,7 +1,7 @@
 """What starts deliveries, and who is told when they have ended: rules on the default bus."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_aws as aws
@@ -53,7 +53,7 @@ def registry(
     name: str,
     *,
     names: Names,
-    models: Iterable[str],
+    models: Sequence[str],
     tags: Mapping[str, str],
     opts: pulumi.ResourceOptions,
 ) -> None:
@@ -70,6 +70,13 @@ def registry(
             tags=tags,
             opts=opts,
         )
+
+
+def registry_statements(names: Names, models: Sequence[str]) -> list[iam.Statement]:
+    """To write how deliveries ended to the packages of the models' groups, and to no others."""
+    packages = [names.arn("sagemaker", f"model-package/{names.function(model)}/*") for model in models]
+    actions = ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"]
+    return [iam.allow("Registry", actions, packages)] if packages else []
 
 
 def told(
@@ -122,6 +129,12 @@ def patterns(names: Names, machine_arn: str) -> dict[str, tuple[str, Mapping[str
                 "detail": {
                     "ModelApprovalStatus": ["Approved"],
                     "ModelPackageGroupName": [{"prefix": f"{names.prefix}-"}],
+                    # A delivery writes how it ended to its package, which is an event of a package that is
+                    # approved, too. One that is approved from the beginning has no fields that changed.
+                    "$or": [
+                        {"UpdatedModelPackageFields": ["ModelApprovalStatus"]},
+                        {"UpdatedModelPackageFields": [{"exists": False}]},
+                    ],
                 },
             },
         ),

@@ -53,7 +53,9 @@ def foundation(env: Environment) -> Foundation:
 
     deliverers: list[pulumi.Output[str]] = []
     if env.delivery:
-        access_args = c.DeliveryAccessArgs(**site, **env.delivery.model_dump(exclude={"connection_arn"}))
+        access_args = c.DeliveryAccessArgs(
+            **site, **env.delivery.model_dump(exclude={"connection_arn", "publishers"})
+        )
         access = c.DeliveryAccess("delivery", access_args, opts)
         deliverers.append(access.deploy_role_arn)
         opts.transformations = [c.governed(names, access.boundary_arn)]
@@ -70,6 +72,12 @@ def foundation(env: Environment) -> Foundation:
 
     network_args = c.NetworkArgs(**site, **logs, cluster_name=names.prefix, **env.network.model_dump())
     network = c.Network("network", network_args, opts)
+
+    for role, publisher in (env.delivery.publishers if env.delivery else {}).items():
+        publisher_args = c.PublisherArgs(
+            **site, role=role, data_key_arn=keys.data_arn, **publisher.model_dump()
+        )
+        c.Publisher(f"publisher-{role}", publisher_args, opts)
 
     storage_args = c.StorageArgs(
         **site, kms_key_arn=keys.data_arn, protect=env.protect, **env.storage.model_dump()

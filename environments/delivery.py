@@ -26,7 +26,10 @@ class Delivery(BaseModel):
 def unmoved(entry: Any, *, embedded: bool) -> str:
     """Why deliveries do not move a model of the catalogue; empty where they do."""
     if entry.engine == "vllm":
-        return "vLLM is told its version when it starts: change the catalogue's"
+        return (
+            "vLLM loads its weights when it starts; put them into the version's folder of the models bucket, "
+            "set the model's version in environments/models.yaml, and deploy the stack"
+        )
     if entry.backend == "sagemaker" and embedded:
         return "the embedded AWS cannot update an endpoint"
     return ""

@@ -1,13 +1,18 @@
 """Settings of operations: who is told, what is watched and recorded, what may be spent, who may deploy."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from environments.delivery import unmoved
 from environments.instance_types import ACCELERATORS
 
 GitHubName = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws:iam::\d{12}:role/.+$")]
+BranchName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._/-]+$")]
+# Of 64 characters the platform's, the environment's and `publish` take up to 44.
+RoleName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,17}[a-z0-9]$")]
 ClockTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
 
@@ -99,12 +104,24 @@ class Costs(_Section):
     )
 
 
+class Publisher(_Section):
+    """A repository whose pipeline publishes versions of models."""
+
+    owner: GitHubName = Field(description="Owner of the repository.")
+    repository: GitHubName = Field(description="Name of the repository.")
+    branch: BranchName = Field("main", description="Only branch that may publish.")
+    github_environment: GitHubName | None = Field(
+        None, description="GitHub environment whose reviewers approve; null means a push is enough."
+    )
+    models: tuple[str, ...] = Field(min_length=1, description="Models of the catalogue that it publishes.")
+
+
 class Delivery(_Section):
     """Deployments from GitHub, with no key that lasts."""
 
     owner: GitHubName = Field(description="Owner of the repository.")
     repository: GitHubName = Field(description="Name of the repository.")
-    branch: str = Field("main", pattern=r"^[A-Za-z0-9._/-]+$", description="Only branch that may deploy.")
+    branch: BranchName = Field("main", description="Only branch that may deploy.")
     github_environment: GitHubName = Field(
         description="GitHub environment whose reviewers approve deployments."
     )
@@ -116,6 +133,21 @@ class Delivery(_Section):
         pattern=r"^arn:aws:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/.+$",
         description="Connection to GitHub for the runner inside the VPC; null means no runner.",
     )
+    publishers: dict[RoleName, Publisher] = Field(
+        {}, description="Repositories that publish models, by the last part of their role's name."
+    )
+
+    def check(self, models: Mapping[str, Any]) -> None:
+        """Raises ValueError for a publisher of a model that is not there, or that takes no deliveries."""
+        for role, publisher in self.publishers.items():
+            for model in publisher.models:
+                if model not in models:
+                    reason = f"there is no model {model}; choose of {', '.join(sorted(models))}"
+                elif refused := unmoved(models[model], embedded=False):
+                    reason = f"deliveries do not move {model}: {refused}"
+                else:
+                    continue
+                raise ValueError(f"delivery.publishers.{role}.models: {reason}")
 
 
 def watched(entry: Any, *, canary: bool) -> dict[str, Any]:

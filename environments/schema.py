@@ -259,6 +259,8 @@ class Environment(Section):
                     f"web_acl.requests_per_ip: {self.web_acl.requests_per_ip} is less than what a tenant's "
                     f"usage plan allows in 5 minutes; give at least {needed:.0f}"
                 )
+        if self.delivery:
+            self.delivery.check(self.models)
         self.load.check(self.models)
         self.network.check(self.models)
         offers.check(self.region, self.models, self.cluster if self.has_cluster else None)

@@ -280,6 +280,7 @@ PARTS = frozenset(
         "node_group:NodeGroup",
         "node_role:NodeRole",
         "pod_identity:PodIdentity",
+        "publisher:Publisher",
         "replica_scaler:ReplicaScaler",
         "sagemaker_deployment:RollbackAlarms",
         "sagemaker_role:ExecutionRole",

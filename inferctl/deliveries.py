@@ -57,7 +57,8 @@ class Deliveries:
     def publish(self, folder: Path, why: str) -> tuple[Manifest, str]:
         """Put a version into the models bucket; the version, and the id of the delivery that begins.
 
-        A version that was there before is delivered again.
+        A version that was there before is delivered again. Who may only publish cannot do that: then it is
+        the delivery that its publication began.
 
         Raises:
             CommandFailed: it is refused, with the reason.
@@ -68,7 +69,11 @@ class Deliveries:
         except DeliveryRefused as error:
             raise CommandFailed(str(error), "correct the folder, or publish it as a new version") from None
         if not created:
-            return manifest, self.start(manifest.name, manifest.version, "deliver", why)
+            try:
+                return manifest, self.start(manifest.name, manifest.version, "deliver", why)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "AccessDeniedException":
+                    raise
         held = s3.head_object(Bucket=self._bucket, Key=manifest.prefix + FILE_NAME)
         return manifest, publication_id(manifest.version, held["ETag"])
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from inferctl.deliveries import Deliveries, answer_of, require_delivered, shown_by
 from inferctl.errors import CommandFailed
-from inferctl.session import Session, deployed
+from inferctl.session import by_names
 from serving.delivery_ledger import now
 from serving.errors import ServingError
 from serving.manifest import Manifest, version_prefix
@@ -49,9 +49,7 @@ def publish(
             f"the manifest in {path} is about {manifest.name} {manifest.version}, not {name} {version}",
             "give the folder of that version",
         )
-    session = deployed(env)
-    _known(session, name)
-    deliveries = Deliveries(session.client())
+    deliveries = _deliveries(env, name)
     published, delivery_id = deliveries.publish(path, why)
     if wait:
         _follow(deliveries, name, delivery_id)
@@ -65,10 +63,10 @@ def list_models(env: Env = "local") -> None:
 
     Example: inferctl models list
     """
-    session = deployed(env)
-    deliveries = Deliveries(session.client())
+    settings, client = by_names(env)
+    deliveries = Deliveries(client)
     table = Table("model", "backend", "live", "since", "pinned to", "at work")
-    for name, entry in session.env.models.items():
+    for name, entry in settings.models.items():
         live = deliveries.parameters.get(name, "live") or {}
         pin = deliveries.parameters.get(name, "pin")
         table.add_row(
@@ -88,9 +86,7 @@ def versions(name: Name, env: Env = "local") -> None:
 
     Example: inferctl models versions digits
     """
-    session = deployed(env)
-    _known(session, name)
-    deliveries = Deliveries(session.client())
+    deliveries = _deliveries(env, name)
     live = deliveries.live(name)
     for version in deliveries.versions(name):
         console.print(f"{version}{' (live)' if version == live else ''}", highlight=False)
@@ -106,9 +102,7 @@ def history(
 
     Example: inferctl models history digits
     """
-    session = deployed(env)
-    _known(session, name)
-    records = Deliveries(session.client()).ledger.history(name)
+    records = _deliveries(env, name).ledger.history(name)
     if as_json:
         typer.echo(json.dumps(records, indent=2, sort_keys=True))
         return
@@ -153,9 +147,7 @@ def pin(
 
     Example: inferctl models pin digits --why "audit until Friday"
     """
-    session = deployed(env)
-    _known(session, name)
-    deliveries = Deliveries(session.client())
+    deliveries = _deliveries(env, name)
     kept = version or deliveries.live(name)
     if kept is None:
         raise CommandFailed(f"{name} has no live version to pin", "publish one, or give --version")
@@ -171,9 +163,7 @@ def unpin(name: Name, env: Env = "local") -> None:
 
     Example: inferctl models unpin digits
     """
-    session = deployed(env)
-    _known(session, name)
-    Deliveries(session.client()).parameters.put(name, "pin", None)
+    _deliveries(env, name).parameters.put(name, "pin", None)
     console.print(f"{name} is not pinned")
 
 
@@ -183,9 +173,7 @@ def diff(name: Name, old: Version, new: Version, env: Env = "local") -> None:
 
     Example: inferctl models diff digits v1 v2
     """
-    session = deployed(env)
-    _known(session, name)
-    deliveries = Deliveries(session.client())
+    deliveries = _deliveries(env, name)
     sides = [_facts(deliveries.manifest(name, version)) for version in (old, new)]
     table = Table("", old, new)
     for key in dict.fromkeys(key for side in sides for key in side):
@@ -214,9 +202,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
 
 
 def _deliver(env: str, name: str, version: str | None, action: str, why: str) -> None:
-    session = deployed(env)
-    _known(session, name)
-    deliveries = Deliveries(session.client())
+    deliveries = _deliveries(env, name)
     wanted = version or deliveries.previous(name)
     deliveries.manifest(name, wanted)
     _follow(deliveries, name, deliveries.start(name, wanted, action, why))
@@ -229,9 +215,12 @@ def _follow(deliveries: Deliveries, name: str, delivery_id: str) -> None:
         step.result = answer_of(record)
 
 
-def _known(session: Session, name: str) -> None:
-    if name not in session.env.models:
+def _deliveries(env: str, name: str) -> Deliveries:
+    """The deliveries of an environment that has the model."""
+    settings, client = by_names(env)
+    if name not in settings.models:
         raise CommandFailed(
-            f"there is no model {name!r} in {session.env.name}",
-            f"choose one of: {', '.join(sorted(session.env.models))}, or add it to environments/models.yaml",
+            f"there is no model {name!r} in {settings.name}",
+            f"choose one of: {', '.join(sorted(settings.models))}, or add it to environments/models.yaml",
         )
+    return Deliveries(client)

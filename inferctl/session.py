@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.names import Names
 from environments import loader
 from environments.schema import Environment
 from inferctl.client import Client
 from inferctl.engine import Engine
 from inferctl.errors import CommandFailed, Exit
-from inferctl.workspace import Mode, Workspace
+from inferctl.workspace import PROJECT, Mode, Workspace
 from local_aws.emulator import Endpoints
 
 
@@ -68,10 +69,42 @@ def deployed(name: str) -> Session:
         return open_session(env, "aws", Workspace.here())
     running = running_locally(env)
     if running is None:
-        raise CommandFailed(
-            f"the embedded AWS of {name} is not running", f"run `make up ENV={name}`", Exit.NOT_THERE
-        )
+        raise _not_running(name)
     return running
+
+
+def _not_running(name: str) -> CommandFailed:
+    return CommandFailed(
+        f"the embedded AWS of {name} is not running", f"run `make up ENV={name}`", Exit.NOT_THERE
+    )
+
+
+def by_names(name: str) -> tuple[Environment, Client]:
+    """An environment, and a client whose outputs are those that follow from the settings.
+
+    It asks neither the engine nor the state: who publishes a model has no right to read it.
+    """
+    env = environment(name)
+    outputs = named_outputs(env)
+    if not env.embedded_aws:
+        return env, Client(outputs=outputs, region=env.region)
+    workspace = Workspace.here()
+    endpoints = endpoints_of(workspace)
+    if endpoints is None:
+        raise _not_running(name)
+    credentials = workspace.emulator().credentials()
+    return env, Client(outputs=outputs, region=env.region, endpoints=endpoints, credentials=credentials)
+
+
+def named_outputs(env: Environment) -> dict[str, str]:
+    """The stack's outputs about deliveries: they have fixed names."""
+    names = Names(platform=PROJECT, environment=env.name, account_id=env.account_id, region=env.region)
+    return {
+        "models_bucket": names.bucket("models"),
+        "delivery_machine": names.arn("states", f"stateMachine:{names.function('delivery')}"),
+        "delivery_table": names.function("delivery"),
+        "model_parameters": names.parameter("models"),
+    }
 
 
 def running_locally(env: Environment) -> Session | None:

@@ -1,6 +1,7 @@
 """Entry points of the deliveries' functions: one step of the state machine a call.
 
-    control            admit, settle: the queue, the history and the parameters of models
+    control            admit, settle: the queue, the history and the parameters of models; register: what the
+                       model registry says of it
     lambda_worker      prepare, attempt, shift, watch, promote, roll_back: what serves the model, which is
     eks_worker         the alias of a function, the replicas on the cluster, or an endpoint
     sagemaker_worker
@@ -18,7 +19,7 @@ from typing import Any
 
 import boto3
 
-from serving import delivery_canary, delivery_control, delivery_events, logs
+from serving import delivery_canary, delivery_control, delivery_events, delivery_registry, logs
 from serving.delivery import Candidate, LambdaTarget
 from serving.delivery_eks import EksTarget
 from serving.delivery_ledger import Ledger
@@ -37,6 +38,8 @@ def _client(service: str) -> Any:
 
 def control(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`{"step", "execution", "delivery"}`: what the delivery is after the step."""
+    if event["step"] == "register":
+        return _register(event["delivery"])
     machine = os.environ["DELIVERY_MACHINE_ARN"]
     found = delivery_control.Control(
         ledger=Ledger(_client("dynamodb"), os.environ["DELIVERY_TABLE"]),
@@ -50,8 +53,16 @@ def control(event: dict[str, Any], context: Any) -> dict[str, Any]:
     try:
         request = known if "turn" in known else delivery_events.parse(known, execution)
     except DeliveryRefused as error:
-        return {"turn": "invalid", "error": str(error)}
+        return delivery_control.invalid(known, execution, str(error))
     return found.admit(request, execution)
+
+
+def _register(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a delivery that has ended; its text says so where its package could not be told."""
+    sagemaker = boto3.client("sagemaker", config=delivery_registry.CONFIG)
+    fault = delivery_registry.write(sagemaker, record["package"], record)
+    said = f" The model registry does not say so: {fault}" if fault else ""
+    return {**record, "text": record["text"] + said}
 
 
 Work = Callable[[str, dict[str, Any]], Mapping[str, Any]]

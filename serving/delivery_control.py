@@ -13,6 +13,9 @@ from serving.delivery_ledger import Alive, Ledger, now
 NOTHING = "none"
 """Value of a parameter that holds nothing: Parameter Store takes no empty text."""
 
+_ASKED = ("version", "origin", "who", "why", "digest", "previous", "started", "package")
+"""Of a delivery, what its record keeps."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,13 +73,16 @@ class Control:
 
     def admit(self, request: Mapping[str, Any], execution: str) -> dict[str, Any]:
         """The delivery with its `turn`: `wait`, `go`, `recover`, `ignore` for one that has ended before, or
-        `refuse` for a model that is not in the catalogue or is pinned to another version."""
+        `refuse` for a model that is not in the catalogue or is pinned to another version. `tell`, with its
+        record, for one that ended before its execution could tell of it."""
         delivery = {"error": "", "who": "", "why": "", **request, "execution": execution}
         model = delivery["model"]
         delivery.setdefault("started", now())
-        if self.ledger.outcome(model, delivery["id"]):
+        if record := self.ledger.outcome(model, delivery["id"]):
             logger.info("delivery %s of %s has ended before", delivery["id"], model)
-            self.ledger.leave(model, execution)
+            self._leave(delivery, execution)
+            if delivery["action"] == "recover":
+                return {**_told(model, record), "turn": "tell"}
             return {**delivery, "turn": "ignore"}
         settings = self.parameters.get(model, "delivery")
         if settings is None:
@@ -101,7 +107,7 @@ class Control:
         return {**delivery, "turn": "go"}
 
     def settle(self, delivery: Mapping[str, Any], execution: str) -> dict[str, Any]:
-        """Record how the delivery ended, keep what is live, and give up the turn."""
+        """Record how the delivery ended, keep what is live, give up the turn; what is to be told of it."""
         model, version = delivery["model"], delivery["version"]
         served = delivery.get("serves")
         reason = _reason(delivery)
@@ -110,8 +116,7 @@ class Control:
         outcome = "refused" if reason else "unchanged" if delivery.get("unchanged") else "delivered"
         if delivery["action"] == "recover" and reason:
             outcome = "aborted"
-        kept = ("version", "origin", "who", "why", "digest", "previous", "started")
-        record = {key: str(delivery.get(key, "")) for key in kept}
+        record = {key: str(delivery.get(key, "")) for key in _ASKED}
         if outcome in ("delivered", "unchanged"):
             live = {"version": version, "digest": delivery.get("digest", ""), "since": now()}
             known = self.parameters.get(model, "live")
@@ -120,10 +125,33 @@ class Control:
                 self.parameters.put(model, "live", live)
         record |= {"outcome": outcome, "reason": reason, "execution": delivery.get("ended", execution)}
         self.ledger.record(model, delivery["id"], record)
-        self.ledger.leave(model, execution)
+        self._leave(delivery, execution)
+        return _told(model, self.ledger.outcome(model, delivery["id"]))
+
+    def _leave(self, delivery: Mapping[str, Any], execution: str) -> None:
+        """Give up the turn, and that of the execution which ended before."""
+        self.ledger.leave(delivery["model"], execution)
         if delivery.get("ended"):
-            self.ledger.leave(model, delivery["ended"])
-        return {"id": delivery["id"], "model": model, **record, "text": _sentence(model, record)}
+            self.ledger.leave(delivery["model"], delivery["ended"])
+
+
+def invalid(event: Mapping[str, Any], execution: str, reason: str) -> dict[str, Any]:
+    """What is told of an event that asks for no delivery; a package that was approved hears of it, too."""
+    package = event["detail"].get("ModelPackageArn", "") if event.get("source") == "aws.sagemaker" else ""
+    record = {"id": execution, "at": now(), "outcome": "refused", "reason": reason, "package": package}
+    text = f"An event was no request for a delivery. Reason: {reason}. Execution: {execution}"
+    return {**_whole("", record), "turn": "invalid", "text": text}
+
+
+def _told(model: str, record: Mapping[str, str]) -> dict[str, Any]:
+    """A record with all of its fields, and as a sentence."""
+    whole = _whole(model, record)
+    return {**whole, "text": _sentence(model, whole)}
+
+
+def _whole(model: str, record: Mapping[str, str]) -> dict[str, Any]:
+    keys = ("id", "at", *_ASKED, "outcome", "reason", "execution")
+    return {"model": model, **{key: record.get(key, "") for key in keys}}
 
 
 def _refused(delivery: Mapping[str, Any], reason: str) -> dict[str, Any]:

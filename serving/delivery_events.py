@@ -16,7 +16,8 @@ _DEEPEST = 3  # recoveries of recoveries
 
 
 def parse(event: Mapping[str, Any], execution: str) -> dict[str, str]:
-    """The request in an event: `id`, `model`, `version`, `action`, `origin`, and where known `who`, `why`.
+    """The request in an event: `id`, `model`, `version`, `action`, `origin`, and where known `who`, `why` and
+    `package`, the ARN of the one that was approved.
 
     `action`: `deliver`; `promote` and `roll_back`, by operators; `recover`, for an execution that ended
     before its delivery did, whose name is in `ended`. Raises DeliveryRefused for what is no request.
@@ -74,6 +75,7 @@ def _approval(detail: Mapping[str, Any]) -> dict[str, str]:
         "version": found[2],
         "action": "deliver",
         "origin": "registry",
+        "package": str(detail["ModelPackageArn"]),
         "who": str((detail.get("LastModifiedBy") or {}).get("UserProfileName") or "the model registry"),
         "why": str(detail.get("ApprovalDescription") or "approved in the model registry"),
     }

@@ -7,7 +7,7 @@ bytes only, which also puts right what an interruption left.
 import gzip
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ def publish(
     manifest, document, data = _read_folder(folder)
     what = f"{manifest.name} {manifest.version}"
     key = manifest.prefix + FILE_NAME
-    existing = _get(s3, bucket, key)
+    # Listed first: who may not list the whole bucket is denied what is missing, and not told so.
+    held = _keys(s3, bucket, manifest.prefix)
+    existing = _get(s3, bucket, key) if key in held else None
     created = False
-    if existing == document and _holds(s3, bucket, manifest):
+    if existing == document and _intact(s3, bucket, manifest, held):
         return manifest, False
     if existing in (None, document):
         # Without its manifest, or with another file than it says, the version was left by a publish that was
@@ -86,16 +88,13 @@ def _read_folder(folder: Path) -> tuple[Manifest, bytes, bytes]:
     return manifest, document, data
 
 
-def _holds(s3: Any, bucket: str, manifest: Manifest) -> bool:
+def _intact(s3: Any, bucket: str, manifest: Manifest, held: Collection[str]) -> bool:
+    if not {manifest.prefix + manifest.file, manifest.prefix + ARCHIVE} <= set(held):
+        return False
     try:
         read_model(s3, bucket, manifest)
-        s3.head_object(Bucket=bucket, Key=manifest.prefix + ARCHIVE)
-    except (ModelRefused, ModelNotFound):
+    except ModelRefused:
         return False
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404", "NotFound"):
-            return False
-        raise
     return True
 
 
@@ -111,6 +110,11 @@ def archive(files: Mapping[str, bytes]) -> bytes:
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return packed.getvalue()
+
+
+def _keys(s3: Any, bucket: str, prefix: str) -> set[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return {item["Key"] for page in pages for item in page.get("Contents", ())}
 
 
 def _get(s3: Any, bucket: str, key: str) -> bytes | None:

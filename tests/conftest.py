@@ -9,6 +9,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 TOGETHER = ("tests/e2e/", "tests/integration/")
 # It has a platform of its own.
 APART = "tests/e2e/test_interrupted_up.py"
+# Minutes each, so that they begin first: one that began last would have one process run on alone.
+FIRST = (*TOGETHER, APART)
 
 
 class ByFixture(LoadScopeScheduling):  # type: ignore[misc]
@@ -17,6 +19,11 @@ class ByFixture(LoadScopeScheduling):  # type: ignore[misc]
     Marks of groups (`--dist loadgroup`) do the same, but not with this version of pytest: xdist 3.8 writes a
     test's group to where pytest 9.2 no longer reads it.
     """
+
+    def _assign_work_unit(self, node: Any) -> None:
+        scope = min(self.workqueue, key=lambda scope: FIRST.index(scope) if scope in FIRST else len(FIRST))
+        self.workqueue.move_to_end(scope, last=False)
+        super()._assign_work_unit(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]

@@ -39,6 +39,14 @@ _EVERYTHING = {
         "repository": "inference-platform",
         "github_environment": "prod",
         "connection_arn": "arn:aws:codeconnections:us-east-1:333333333333:connection/1",
+        "publishers": {
+            "vision": {
+                "owner": "example",
+                "repository": "vision-models",
+                "github_environment": "models",
+                "models": ["digits", "fraud"],
+            },
+        },
     },
 }
 

@@ -65,6 +65,7 @@ TOKENS = {
     "inference-platform:observability:Observability",
     "inference-platform:packages:Packages",
     "inference-platform:pod_identity:PodIdentity",
+    "inference-platform:publisher:Publisher",
     "inference-platform:replica_scaler:ReplicaScaler",
     "inference-platform:router:Router",
     "inference-platform:runner:Runner",

@@ -15,6 +15,8 @@ def test_a_models_group_in_the_registry_is_one_whose_approvals_are_delivered(who
         for each in whole_program.all("aws:ssm/parameter:Parameter")
         if each.name.startswith("model-delivery-") and each.name.endswith("-delivery")
     }
+    # What is not moved is refused, and the reason says what to do instead.
+    assert all("environments/models.yaml" in workers[m]["unmoved"] for m in workers if m.startswith("llama"))
     moved = {model for model, known in workers.items() if known["worker"]}
     assert moved
     names = {group.name: group.inputs["modelPackageGroupName"] for group in groups}
@@ -25,6 +27,7 @@ def test_a_models_group_in_the_registry_is_one_whose_approvals_are_delivered(who
         detail = {
             "ModelPackageGroupName": name,
             "ModelPackageVersion": 3,
+            "ModelPackageArn": f"arn:aws:sagemaker:us-east-1:000000000000:model-package/{name}/3",
             "InferenceSpecification": {
                 "Containers": [{"ModelDataUrl": f"s3://bucket/models/{model}/v2/model.tar.gz"}]
             },

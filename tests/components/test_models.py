@@ -44,7 +44,12 @@ def stage(folder: Path, models: Mapping[str, Any]) -> Recorded:
     """The whole program with these models and no other."""
     env = loader.from_file(ENVIRONMENT)
     cluster = {"always": True, **env.cluster.model_dump(include={"access"})}
-    settings = {"models": {**dict.fromkeys(env.models), **models}, "cluster": cluster, "load": {}}
+    settings = {
+        "models": {**dict.fromkeys(env.models), **models},
+        "cluster": cluster,
+        "load": {},
+        "delivery": {**env.model_dump()["delivery"], "publishers": {}},
+    }
     return program(ENVIRONMENT, folder, settings)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from components import CANARY
 from environments import loader
+from inferctl.session import named_outputs
 from tests.components.conftest import Deployed
 from tests.components.recorded import Recorded
 
@@ -36,6 +37,11 @@ def test_clients_and_operators_find_what_they_need_in_the_exports(env: str, made
         if entry.backend == "lambda"
     }
     assert made.exports["models_bucket"] == f"inference-platform-{env}-{settings.account_id}-models"
+
+
+def test_who_may_not_read_the_state_finds_the_deliveries_by_their_names(env: str, made: Recorded) -> None:
+    named = named_outputs(loader.from_file(env))
+    assert named == {name: made.exports[name] for name in named}
 
 
 def test_no_export_is_a_secret(made: Recorded) -> None:

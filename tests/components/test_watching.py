@@ -226,6 +226,35 @@ def test_trust_is_for_one_repository_environment_and_branch(deployment_of: Deplo
     }
 
 
+@pytest.mark.parametrize(
+    ("deployment", "role", "subject"),
+    [
+        ("stage", "digits", "repo:example/digits-model:ref:refs/heads/main"),
+        ("everything", "vision", "repo:example/vision-models:environment:models:ref:refs/heads/main"),
+    ],
+)
+def test_a_publisher_is_one_repository_and_branch_within_the_boundary(
+    deployment_of: Deployed, deployment: str, role: str, subject: str
+) -> None:
+    [made] = [
+        each.inputs
+        for each in deployment_of(deployment).all("aws:iam/role:Role")
+        if each.name == f"publisher-{role}-role"
+    ]
+    [statement] = json.loads(made["assumeRolePolicy"])["Statement"]
+    issuer = "token.actions.githubusercontent.com"
+    assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+    assert statement["Principal"]["Federated"].endswith(f":oidc-provider/{issuer}")
+    assert statement["Condition"] == {
+        "StringEquals": {f"{issuer}:aud": "sts.amazonaws.com"},
+        "StringLike": {f"{issuer}:sub": [subject]},
+    }
+    environment = "stage" if deployment == "stage" else "prod"
+    assert made["name"] == f"inference-platform-{environment}-publish-{role}"
+    assert made["path"] == f"/inference-platform/{environment}/"
+    assert made["permissionsBoundary"].endswith(f"/inference-platform-{environment}-boundary")
+
+
 def test_every_role_that_is_deployed_is_within_the_boundary(deployment_of: Deployed) -> None:
     made = deployment_of("prod")
     bounded(made)

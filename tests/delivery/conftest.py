@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from components.delivery_machine import delivery_machine
 from components.delivery_starts import patterns
@@ -26,6 +27,7 @@ from tests.serving.conftest import scale_manifest, scale_model
 REGION, ACCOUNT = "us-east-1", "000000000000"
 NAMES = Names(platform="inference-platform", environment="tests", account_id=ACCOUNT, region=REGION)
 MODEL = "scale"
+TABLE = NAMES.function("delivery")
 FUNCTION = "model-scale"
 SETTINGS = {
     "backend": "lambda",
@@ -58,7 +60,7 @@ class Platform:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.aws("dynamodb"), "deliveries")
+        return Ledger(self.aws("dynamodb"), TABLE)
 
     def folder_of(self, version: str, factor: float, expected: float | None = None, **changes: Any) -> Path:
         """A version that multiplies by a factor; its golden request lies where `expected` is another."""
@@ -108,6 +110,13 @@ class Platform:
                 lines.append(f"    {event['type']} {json.dumps(event, default=str)[:400]}")
         return "\n".join(lines)
 
+    def start_over(self) -> None:
+        """The settings of the beginning, and v1 live."""
+        self.parameter("delivery", SETTINGS)
+        self.parameter("pin", "none")
+        if self.live() != "v1":
+            self.outcome(self.start("v1", "roll_back"))
+
     def executions(self, status: str = "RUNNING") -> list[str]:
         found = self.aws("stepfunctions").list_executions(stateMachineArn=self.machine, statusFilter=status)
         return [item["executionArn"] for item in found["executions"]]
@@ -147,6 +156,14 @@ class Platform:
         )
 
 
+def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} within {seconds} s")
+        time.sleep(0.02)
+
+
 def make_function(
     client: Callable[[str], Any], name: str, handler: str, zipped: bytes, variables: Mapping[str, str]
 ) -> None:
@@ -182,7 +199,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, 
 
 
 @pytest.fixture(scope="session")
-def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Platform:
+def registry() -> Iterator[str]:
+    """URL of moto's SageMaker, which has the model registry. Beside the embedded AWS's own moto, whose guard
+    lets no function in."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def platform(
+    embedded: Mapping[str, str], registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> Platform:
     """The machine, its functions and rules, and the function of one model, whose first version is live."""
 
     def client(service: str) -> Any:
@@ -214,7 +244,7 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
         ),
     )
     client("dynamodb").create_table(
-        TableName="deliveries",
+        TableName=TABLE,
         KeySchema=[
             {"AttributeName": "model", "KeyType": "HASH"},
             {"AttributeName": "entry", "KeyType": "RANGE"},
@@ -224,15 +254,16 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
     )
     built = package.build(tmp_path_factory.mktemp("zips"), "local")
     zips = {item.path.stem: item.path.read_bytes() for item in built}
-    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:delivery"
+    machine = NAMES.arn("states", f"stateMachine:{TABLE}")
     control = {
-        "DELIVERY_TABLE": "deliveries",
+        "DELIVERY_TABLE": TABLE,
         "DELIVERY_MACHINE_ARN": machine,
         "MODEL_PARAMETERS": "/models",
+        "AWS_ENDPOINT_URL_SAGEMAKER": registry,
     }
     make_function(client, "delivery-control", "serving.delivery_app.control", zips["delivery"], control)
     make_function(client, "delivery-lambda", "serving.delivery_app.lambda_worker", zips["delivery"], {})
-    table = {"DELIVERY_TABLE": "deliveries"}
+    table = {"DELIVERY_TABLE": TABLE}
     make_function(client, "delivery-eks", "serving.delivery_app.eks_worker", zips["delivery"], table)
     make_function(
         client, "delivery-trial", "serving.trial_app.handler", zips["model-server"], {"MODEL_BUCKET": bucket}
@@ -254,7 +285,7 @@ def platform(embedded: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
     arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:delivery-"
     definition = delivery_machine(control_arn=f"{arn}control", trial_arn=f"{arn}trial", queue_s=1)
     made = steps.create_state_machine(
-        name="delivery",
+        name=NAMES.function("delivery"),
         definition=json.dumps(definition),
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/everything",
     )

@@ -16,8 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serving.rollout import Rollouts
 from tests.asking import Asking
-from tests.delivery.conftest import SETTINGS, Platform
-from tests.delivery.test_machine import KILLED_IN, until
+from tests.delivery.conftest import SETTINGS, TABLE, Platform, until
+from tests.delivery.test_machine import KILLED_IN
 from tests.serving.conftest import serialize
 from tests.serving.http_server import Server
 
@@ -50,7 +50,7 @@ def replica(platform: Platform, folder: Path, name: str) -> Server:
         MODEL_VERSION="v1",
         MODEL_BUCKET=platform.bucket,
         MODEL_CACHE_DIR=str(folder / "models"),
-        DELIVERY_TABLE="deliveries",
+        DELIVERY_TABLE=TABLE,
         REPLICA_NAME=name,
     )
 
@@ -97,7 +97,7 @@ def servers(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def rollouts(platform: Platform) -> Rollouts:
-    return Rollouts(platform.aws("dynamodb"), "deliveries")
+    return Rollouts(platform.aws("dynamodb"), TABLE)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """The real state machine against the embedded AWS: good versions go live, bad ones never do."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,31 +12,21 @@ import pytest
 from botocore.exceptions import ClientError
 from onnx import TensorProto, helper
 
+from environments.delivery import unmoved
 from serving.oip import Signature
 from serving.tensors import TensorSpec
-from tests.delivery.conftest import ACCOUNT, MODEL, NAMES, REGION, SETTINGS, Platform
+from tests.delivery.conftest import MODEL, SETTINGS, Platform, until
 from tests.serving.conftest import scale_model, serialize
 
 pytestmark = pytest.mark.integration
 
 # States that an execution can be stopped in: what was live stays, until the requests have moved.
-KILLED_IN = ["Admit", "Try", "Prepare", "Attempt", "Shift", "Bake", "Watch", "Promote", "Settle"]
+KILLED_IN = ["Admit", "Try", "Prepare", "Attempt", "Shift", "Bake", "Watch", "Promote", "Settle", "Notify"]
 
 
 @pytest.fixture(autouse=True)
 def settings(platform: Platform) -> None:
-    platform.parameter("delivery", SETTINGS)
-    platform.parameter("pin", "none")
-    if platform.live() != "v1":
-        platform.outcome(platform.start("v1", "roll_back"))
-
-
-def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} within {seconds} s")
-        time.sleep(0.02)
+    platform.start_over()
 
 
 def slow_model() -> bytes:
@@ -87,82 +77,6 @@ def test_a_published_version_goes_live_and_its_event_twice_is_as_once(platform: 
     assert (platform.ledger.history(MODEL), platform.live()) == (before, "v1")
 
 
-def approval(platform: Platform, number: int, **changes: Any) -> str:
-    """The execution that the model registry's event of an approved package starts, with `changes` of its
-    detail; empty where the rule does not take it. Nobody but AWS puts its events: the test does what the rule
-    would.
-
-    https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
-    """
-    group = f"{NAMES.prefix}-{MODEL}"
-    url = f"s3://{platform.bucket}/models/{MODEL}/v2/model.tar.gz"
-    arn = NAMES.arn("sagemaker", f"model-package/{group}/{number}")
-    detail = {
-        "ModelPackageName": f"{group}/{number}",
-        "ModelPackageGroupName": group,
-        "ModelPackageVersion": number,
-        "ModelPackageArn": arn,
-        "ModelApprovalStatus": "Approved",
-        "ApprovalDescription": "passed the review",
-        "InferenceSpecification": {"Containers": [{"ModelDataUrl": url}]},
-        "LastModifiedBy": {"UserProfileName": "reviewer"},
-        **changes,
-    }
-    event = json.dumps(
-        {
-            "version": "0",
-            "id": f"event-{number}",
-            "source": "aws.sagemaker",
-            "account": ACCOUNT,
-            "time": "2026-01-01T00:00:00Z",
-            "region": REGION,
-            "resources": [arn],
-            "detail-type": "SageMaker Model Package State Change",
-            "detail": detail,
-        }
-    )
-    events = platform.aws("events")
-    pattern = events.describe_rule(Name="approved")["EventPattern"]
-    if not events.test_event_pattern(EventPattern=pattern, Event=event)["Result"]:
-        return ""
-    started = platform.aws("stepfunctions").start_execution(stateMachineArn=platform.machine, input=event)
-    return str(started["executionArn"])
-
-
-def test_a_package_that_is_approved_in_the_model_registry_goes_live(platform: Platform) -> None:
-    assert approval(platform, 8)
-    record = platform.outcome("v2-package-8")
-    assert (record["outcome"], record["version"], record["origin"]) == ("delivered", "v2", "registry"), record
-    assert (record["who"], record["why"]) == ("reviewer", "passed the review")
-    assert platform.live() == "v2"
-
-
-def test_what_is_not_approved_or_of_another_platform_starts_nothing(platform: Platform) -> None:
-    assert not approval(platform, 6, ModelApprovalStatus="PendingManualApproval")
-    assert not approval(platform, 7, ModelPackageGroupName="another-platform-scale")
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"ModelPackageGroupName": f"{NAMES.prefix}-other"}, id="group of another model"),
-        pytest.param(
-            {"InferenceSpecification": {"Containers": [{"ModelDataUrl": "s3://else/scale/v2/model.tar.gz"}]}},
-            id="files elsewhere",
-        ),
-        pytest.param({"InferenceSpecification": None}, id="no files"),
-    ],
-)
-def test_a_package_that_names_no_published_version_of_its_group_is_refused(
-    platform: Platform, changes: dict[str, Any]
-) -> None:
-    arn, steps = approval(platform, 9, **changes), platform.aws("stepfunctions")
-    until(lambda: steps.describe_execution(executionArn=arn)["status"] == "FAILED", "it ends")
-    assert platform.states_of(arn)[0] == "Invalid"
-    assert "ModelDataUrl must lie under models/" in steps.describe_execution(executionArn=arn)["cause"]
-    assert platform.live() == "v1"
-
-
 @pytest.mark.parametrize(
     ("version", "changes", "reason"),
     [
@@ -209,11 +123,17 @@ def test_a_version_slower_than_its_objective_is_refused(platform: Platform) -> N
     assert platform.target() == before
 
 
-def test_a_missing_manifest_an_unknown_model_and_a_pin_are_refused(platform: Platform) -> None:
+def test_a_missing_manifest_an_unknown_or_unmoved_model_and_a_pin_are_refused(platform: Platform) -> None:
     record = platform.outcome(platform.start("never-published"))
     assert "the manifest of scale never-published is not in the store" in record["reason"]
     record = platform.outcome(platform.start("v1", model="stranger"), model="stranger")
     assert record["reason"] == "no model stranger in the catalogue of this environment"
+    told = unmoved(SimpleNamespace(engine="vllm", backend="eks"), embedded=False)
+    platform.parameter("delivery", {"worker": "", "unmoved": told}, "llama")
+    record = platform.outcome(platform.start("v2", model="llama"), model="llama")
+    assert record["outcome"] == "refused"
+    assert record["reason"].startswith("deliveries do not move llama: vLLM loads its weights when it starts;")
+    assert "set the model's version in environments/models.yaml" in record["reason"]
     platform.parameter("pin", {"version": "v1", "who": "someone", "why": "audit"})
     record = platform.outcome(platform.start("v2"))
     assert record["reason"] == "scale is pinned to v1 by someone: audit; unpin it first"
@@ -234,7 +154,7 @@ def test_a_path_that_leads_elsewhere_starts_nothing(platform: Platform) -> None:
         started = steps.start_execution(stateMachineArn=platform.machine, input=json.dumps(request))
         arn = started["executionArn"]
         until(partial(failed, arn), "it ends")
-        assert platform.states_of(arn)[0] == "Invalid"
+        assert platform.states_of(arn)[0] == "Refused"
     assert platform.live() == "v1"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from inferctl.client import Client
+from inferctl.deliveries import Deliveries
 from inferctl.session import Session, deployed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,3 +111,12 @@ def session(first_up: object, local_dir: Path) -> Session:
 @pytest.fixture(scope="session")
 def client(session: Session) -> Client:
     return session.client()
+
+
+@pytest.fixture
+def back_to_v1(client: Client) -> Iterator[None]:
+    """Afterwards digits is at the version that it began with."""
+    yield
+    deliveries = Deliveries(client)
+    if deliveries.live("digits") != "v1":
+        deliveries.follow("digits", deliveries.start("digits", "v1", "roll_back", "end of the test"))

@@ -12,10 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from components import metric
 from inferctl.client import Client
 from inferctl.deliveries import Deliveries
 from serving.manifest import FILE_NAME, Manifest
@@ -93,14 +91,6 @@ def failing(folder: Path, name: str) -> Path:
     changed: Manifest = replace(manifest, sha256=hashlib.sha256(data).hexdigest(), size=len(data))
     (folder / FILE_NAME).write_bytes(changed.encode())
     return folder
-
-
-@pytest.fixture
-def back_to_v1(client: Client) -> Any:
-    yield
-    deliveries = Deliveries(client)
-    if deliveries.live("digits") != "v1":
-        deliveries.follow("digits", deliveries.start("digits", "v1", "roll_back", "end of the test"))
 
 
 def test_requests_in_flight_see_nothing_but_good_versions(
@@ -225,41 +215,3 @@ def test_operators_see_compare_and_pin_versions(client: Client, inferctl: Any, b
     unknown = inferctl("models", "history", "stranger", check=False)
     assert unknown.returncode == 1
     assert "choose one of: digits" in unknown.stderr
-
-
-def test_inverted_digits_raise_the_drift_of_the_model(client: Client) -> None:
-    images = np.asarray(_images()[:400])
-
-    def ask(rows: Any) -> dict[str, Any]:
-        for start in range(0, len(rows), 50):
-            part = rows[start : start + 50]
-            tensor = {**IMAGE, "shape": list(part.shape), "data": part.ravel().tolist()}
-            answer = client.infer("acme", "digits", json.dumps({"inputs": [tensor]}).encode())
-            assert answer.is_success, answer.text
-        time.sleep(1.1)  # then the next request takes the counts along
-        client.infer("acme", "digits", json.dumps({"inputs": [IMAGE]}).encode())
-        event = json.dumps({"model": "digits", "window_hours": 1}).encode()
-        function = client.outputs["drift_function"]
-        done = client.aws("lambda").invoke(FunctionName=function, Payload=event)
-        found: dict[str, Any] = json.load(done["Payload"])
-        assert "FunctionError" not in done, found
-        return found
-
-    found = ask(16 - images)
-    assert found["rows"] >= 400
-    assert found["psi"] > 0.2, found
-    report = client.aws("s3").get_object(Bucket=client.outputs["data_bucket"], Key=found["report"])
-    assert b"drifted" in report["Body"].read()
-    wanted = metric.drift("digits")
-    names, dimensions = metric.EMITTED_BY_US["drift"]
-    cloudwatch = client.aws("cloudwatch")
-    held = cloudwatch.list_metrics(Namespace=wanted.namespace, MetricName=wanted.name)["Metrics"]
-    assert [{each["Name"]: each["Value"] for each in m["Dimensions"]} for m in held] == [wanted.dimensions]
-    assert wanted.name in names
-    assert set(wanted.dimensions) in dimensions
-
-
-def _images() -> Any:
-    from sklearn.datasets import load_digits
-
-    return load_digits(return_X_y=True)[0]

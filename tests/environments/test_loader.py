@@ -24,6 +24,18 @@ VALID: Mapping[str, Any] = {
     "identity": {"domain_prefix": "inference-trial"},
     "tenants": [{"name": "acme"}],
 }
+SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:ecr-pullthroughcache/x-AbCdEf"
+REGISTRIES = {"registries": {"public.ecr.aws": None, "ghcr.io": SECRET, "docker.io": SECRET}}
+REPOSITORY = {"owner": "example", "repository": "models"}
+GITHUB = {**REPOSITORY, "github_environment": "trial"}
+VLLM = {
+    "backend": "eks",
+    "engine": "vllm",
+    "version": "v1",
+    "accelerator": "g6e.xlarge",
+    "weights_gib": 15,
+    "scale": {"min": 0, "max": 1},
+}
 MODELS = """\
 digits: {backend: lambda, version: v1, memory_mb: 1024, slo: {p99_ms: 300, availability: 99.9}}
 fraud: {backend: lambda, version: v2}
@@ -171,6 +183,30 @@ BROKEN_SETTINGS: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
         "images.registry_scanning",
         "account_baseline: create",
     ),
+    "a publisher of no model": (
+        {"delivery": {**GITHUB, "publishers": {"team": {**REPOSITORY, "models": ["digit"]}}}},
+        "delivery.publishers.team.models",
+        "there is no model digit; choose of digits, fraud",
+    ),
+    "a publisher of a model that is not delivered": (
+        {
+            "models": {"llama": VLLM},
+            "delivery": {**GITHUB, "publishers": {"team": {**REPOSITORY, "models": ["llama"]}}},
+            "images": REGISTRIES,
+        },
+        "delivery.publishers.team.models",
+        "deliveries do not move llama: vLLM .* set the model's version in environments/models.yaml",
+    ),
+    "a publisher whose role has too long a name": (
+        {
+            "delivery": {
+                **GITHUB,
+                "publishers": {"a-team-with-a-long-name": {**REPOSITORY, "models": ["digits"]}},
+            }
+        },
+        "delivery.publishers",
+        "match pattern",
+    ),
     "production that is parked": (
         {"costs": {"parking": {}}},
         "costs.parking",
@@ -246,8 +282,6 @@ def test_a_broken_model_of_any_backend_is_named_as_in_the_file(
 
 
 GPU_MODEL = {"backend": "eks", "version": "v1", "accelerator": "g6.xlarge", "scale": {"max": 1}}
-SECRET = "arn:aws:secretsmanager:us-east-1:111111111111:secret:ecr-pullthroughcache/x-AbCdEf"
-REGISTRIES = {"registries": {"public.ecr.aws": None, "ghcr.io": SECRET, "docker.io": SECRET}}
 ACCESS = {"deploy": {"principal_arn": "arn:aws:iam::111111111111:role/deploy", "level": "admin"}}
 
 

@@ -82,7 +82,13 @@ def endpoint(instance: str, mode: str = "real-time") -> dict[str, Any]:
 def read(region: str, model: Mapping[str, Any] | None, **settings: Any) -> None:
     """An environment with one model alone."""
     models = {"one": model} if model else {}
-    given = {**loader.from_file("stage").model_dump(), "region": region, "models": models, "load": {}}
+    given = {
+        **loader.from_file("stage").model_dump(),
+        "region": region,
+        "models": models,
+        "load": {},
+        "delivery": None,
+    }
     Environment.model_validate({**given, **settings})
 
 

@@ -30,8 +30,8 @@ class Published:
 
 
 def diff(monkeypatch: pytest.MonkeyPatch, *versions: str) -> str:
-    session = SimpleNamespace(env=SimpleNamespace(models={"scale": None}), client=lambda: None)
-    monkeypatch.setattr(models, "deployed", lambda env: session)
+    settings = SimpleNamespace(models={"scale": None})
+    monkeypatch.setattr(models, "by_names", lambda env: (settings, None))
     monkeypatch.setattr(models, "Deliveries", Published)
     done = CliRunner().invoke(models.app, ["diff", "scale", *versions])
     assert done.exit_code == 0, done.output

@@ -3,13 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from inferctl import checkov
 from inferctl.audit import answers, unanswered
 from tests.ci.workflows import commands
-
-pytestmark = pytest.mark.integration
 
 
 def test_checkov_says_nothing_that_has_no_answer(export: dict[str, Any], tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ from inferctl import drawing
 from inferctl.workspace import ROOT
 from toolchain.progress import Progress
 
-pytestmark = pytest.mark.integration
-
 
 def test_the_committed_diagrams_are_of_the_present_program(env: str, export: dict[str, Any]) -> None:
     stale = [

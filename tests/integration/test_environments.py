@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from environments import loader
 from inferctl import baseline
-
-pytestmark = pytest.mark.integration
 
 
 def test_the_plan_is_the_reviewed_one(env: str, export: dict[str, Any]) -> None:

@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from inferctl.audit import answers, unanswered
 from inferctl.iam_linters import parliament_remarks, role_policies, star_remarks
-
-pytestmark = pytest.mark.integration
 
 
 def test_parliament_finds_nothing_that_has_no_answer(export: dict[str, Any]) -> None:

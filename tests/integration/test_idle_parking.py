@@ -24,7 +24,6 @@ from tests.components.platform_args import TAGS
 from tests.components.recorded import Recorded, deployed
 from tests.serving.kubernetes_api import SCALER, Cluster, cluster_with
 
-pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 NAMES = Names(platform="inference-platform", environment="local", account_id="0" * 12, region=REGION)

@@ -15,8 +15,6 @@ from inferctl.workspace import Workspace
 from tests.components.moving import FIRSTS, MOVING, REGISTERS, belongs
 from toolchain.progress import Progress
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
-
 ENVIRONMENT = "stage"
 BACKENDS = ("lambda", "eks", "sagemaker", "lambda")
 COMPUTE = {

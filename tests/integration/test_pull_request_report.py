@@ -14,7 +14,6 @@ import pytest
 from tests.ci.workflows import commands, run
 from tests.integration.test_refused_changes import checkout
 
-pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "docs/examples/p5-node-pool-in-dev.md"
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = (
     "components",
@@ -55,7 +54,7 @@ def edit(path: Path, before: str, after: str) -> None:
 
 def test_a_violating_change_is_refused_with_rule_reason_and_fix(checkout: Path) -> None:
     edit(checkout / "components/bucket.py", "block_public_policy=True", "block_public_policy=False")
-    done = plan(checkout, "prod")
+    done = plan(checkout, "dev")
     assert done.returncode == 3, "refused, not broken"
     assert "s3-public-access-block" in done.stderr
     assert "blockPublicPolicy" in done.stderr

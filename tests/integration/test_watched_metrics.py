@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from components import metric
 
-pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 Emitted = tuple[str, str, frozenset[tuple[str, str]]]
 
