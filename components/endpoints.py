@@ -1,8 +1,7 @@
 """VPC endpoints: AWS services reached from private subnets without the internet."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import pulumi
 import pulumi_aws as aws
@@ -10,47 +9,6 @@ import pulumi_aws as aws
 from components import iam
 from components.names import Names
 from components.tags import Tags
-
-
-class Part(StrEnum):
-    """What the platform runs in private subnets."""
-
-    CLUSTER = "cluster"
-    """EKS nodes and the pods' credentials (Pod Identity)."""
-    KARPENTER = "karpenter"
-    KEDA = "keda"
-    LOAD_BALANCER_CONTROLLER = "load-balancer-controller"
-    OBSERVABILITY = "observability"
-    """The CloudWatch agent, Fluent Bit and traces."""
-    CAPTURE = "capture"
-    """Statistics of requests, which the models' servers send."""
-    JOB_WORKERS = "job-workers"
-    SAGEMAKER_CALLERS = "sagemaker-callers"
-    """Workers and routers that invoke SageMaker endpoints."""
-
-
-# Part -> last part of the endpoint services' names that it calls. S3 and DynamoDB have gateway endpoints.
-# https://docs.aws.amazon.com/eks/latest/userguide/private-clusters.html
-# https://karpenter.sh/docs/getting-started/getting-started-with-karpenter/#private-clusters
-_SERVICES: Mapping[Part, frozenset[str]] = {
-    Part.CLUSTER: frozenset({"ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"}),
-    Part.KARPENTER: frozenset({"ec2", "eks", "sqs", "ssm", "sts"}),
-    Part.KEDA: frozenset({"sqs"}),
-    Part.LOAD_BALANCER_CONTROLLER: frozenset({"ec2", "elasticloadbalancing"}),
-    Part.OBSERVABILITY: frozenset({"ec2", "logs", "monitoring", "xray"}),
-    Part.CAPTURE: frozenset({"kinesis-firehose"}),
-    Part.JOB_WORKERS: frozenset({"events", "sqs"}),
-    Part.SAGEMAKER_CALLERS: frozenset({"sagemaker.runtime"}),
-}
-
-
-def required_services(parts: Iterable[Part]) -> frozenset[str]:
-    """The interface endpoints without which `parts` cannot work in a VPC that has no NAT.
-
-    Two APIs that Karpenter would call have no endpoint in most regions: IAM (name an instance profile in
-    the EC2NodeClass, not a role) and the price list (set ISOLATED_VPC; it then uses its built-in prices).
-    """
-    return frozenset[str]().union(*(_SERVICES[part] for part in parts))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,9 @@
 """Settings of the VPC."""
 
 import ipaddress
-from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from environments.catalogue import LambdaModel
 
 
 class Network(BaseModel):
@@ -44,19 +41,3 @@ class Network(BaseModel):
             wanted = self.interface_endpoint_zones
             raise ValueError(f"interface_endpoint_zones {wanted} is more than the {len(self.zones)} zones")
         return self
-
-    def check(self, models: Mapping[str, BaseModel]) -> None:
-        """Hold the models inside of the VPC against its ways out.
-
-        Raises:
-            ValueError: one reaches nothing that takes its statistics.
-        """
-        if self.nat != "none" or "kinesis-firehose" in self.interface_endpoints:
-            return
-        for name, model in models.items():
-            if isinstance(model, LambdaModel) and model.vpc and model.captured:
-                raise ValueError(
-                    f"models.{name}.vpc: without NAT it reaches no Firehose, which takes the statistics of "
-                    "its requests; add kinesis-firehose to network.interface_endpoints, choose network.nat "
-                    "single or one_per_az, or set its drift.share to 0"
-                )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from environments import jobs as batch
-from environments import offers, operations
+from environments import offers, operations, reach
 from environments.cluster import REGISTRIES, Cluster
 from environments.compute import Catalogue, EksModel, SageMakerModel, gpu_capacity
 from environments.delivery import Delivery
@@ -262,7 +262,13 @@ class Environment(Section):
         if self.delivery:
             self.delivery.check(self.models)
         self.load.check(self.models)
-        self.network.check(self.models)
+        if self.network.nat == "none" and not self.embedded_aws:
+            reach.check(self.models, self.network.interface_endpoints, cluster=self.has_cluster)
+            if self.delivery and self.delivery.connection_arn:
+                raise ValueError(
+                    "delivery.connection_arn: without NAT the runner has no way to GitHub; choose "
+                    "network.nat single or one_per_az, or leave it out and deploy from elsewhere in the VPC"
+                )
         offers.check(self.region, self.models, self.cluster if self.has_cluster else None)
         if self.has_cluster and not self.embedded_aws:
             self.cluster.check_access()

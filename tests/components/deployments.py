@@ -15,7 +15,7 @@ _LOGINS = "arn:aws:secretsmanager:us-east-1:333333333333:secret:ecr-pullthroughc
 # Settings that no environment has.
 _EVERYTHING = {
     "domain": {"name": "inference.example.com", "zone_id": "Z123"},
-    "network": {"nat": "none", "interface_endpoints": ["ecr.api", "sts"]},
+    "network": {"interface_endpoints": ["ecr.api", "sts"]},
     "images": {
         "registries": {
             "public.ecr.aws": None,

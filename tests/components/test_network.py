@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from components.address_plan import AddressPlanInvalid
-from components.endpoints import Part, required_services
 from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.tags import Tags
@@ -185,16 +184,3 @@ def test_the_flow_log_writes_what_is_asked_to_its_own_encrypted_group(kept: str)
 def test_a_range_that_does_not_fit_is_refused_before_anything_is_made() -> None:
     with pytest.raises(AddressPlanInvalid, match=r"10\.20\.0\.0/24 does not fit"):
         network(cidr="10.20.0.0/24")
-
-
-def test_an_eks_cluster_with_karpenter_needs_these_endpoints() -> None:
-    # https://karpenter.sh/docs/getting-started/getting-started-with-karpenter/#private-clusters lists these,
-    # S3 aside; Pod Identity adds eks-auth.
-    documented = {"ec2", "ecr.api", "ecr.dkr", "sts", "ssm", "sqs", "eks"}
-    assert required_services([Part.CLUSTER, Part.KARPENTER]) == documented | {"eks-auth"}
-
-
-def test_what_each_part_needs_adds_up_and_no_part_needs_nothing() -> None:
-    assert required_services([]) == frozenset()
-    assert all(required_services([part]) for part in Part)
-    assert required_services(Part) == frozenset[str]().union(*(required_services([p]) for p in Part))

@@ -153,6 +153,25 @@ BROKEN_SETTINGS: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "a range that is none": ({"network": {"cidr": "10.0.0.1/16"}}, "cidr", "such as 10.0.0.0/16"),
     "a range too large": ({"network": {"cidr": "10.0.0.0/8"}}, "cidr", "/16 to /20"),
     "a zone twice": ({"network": {"zones": ["a", "a"]}}, "zones", "names a zone twice"),
+    "no NAT and no endpoint for what is in the VPC": (
+        {
+            "network": {"nat": "none"},
+            "models": {"trial": {"backend": "lambda", "version": "v1", "vpc": True}},
+        },
+        "network.interface_endpoints",
+        r"statistics of requests \(kinesis-firehose\); add kinesis-firehose, or",
+    ),
+    "no NAT and a runner": (
+        {
+            "network": {"nat": "none"},
+            "delivery": {
+                **GITHUB,
+                "connection_arn": "arn:aws:codeconnections:us-east-1:111111111111:connection/1",
+            },
+        },
+        "delivery.connection_arn",
+        "without NAT the runner has no way to GitHub",
+    ),
     "more endpoint zones than zones": (
         {"network": {"interface_endpoint_zones": 3}},
         "interface_endpoint_zones",
@@ -309,32 +328,6 @@ def test_a_cluster_that_nobody_may_deploy_into_is_refused(write: Write, level: s
     [line] = refused(write(settings)).splitlines()
     assert "cluster.access: nobody has level admin" in line
     assert "add the role that deploys" in line
-
-
-INSIDE = {"backend": "lambda", "version": "v1", "vpc": True}
-
-
-def test_a_function_in_a_vpc_without_a_way_to_firehose_is_refused(write: Write) -> None:
-    [line] = refused(write({"network": {"nat": "none"}, "models": {"trial": INSIDE}})).splitlines()
-    assert "models.trial.vpc: without NAT it reaches no Firehose" in line
-    assert "add kinesis-firehose to network.interface_endpoints" in line
-
-
-@pytest.mark.parametrize(
-    ("network", "more"),
-    [
-        ({"nat": "single"}, {}),
-        ({"nat": "none", "interface_endpoints": ["kinesis-firehose"]}, {}),
-        ({"nat": "none"}, {"drift": {"share": 0}}),
-    ],
-)
-def test_a_function_in_the_vpc_is_told_so(
-    write: Write, network: Mapping[str, Any], more: Mapping[str, Any]
-) -> None:
-    model = loader.from_file(write({"network": network, "models": {"trial": {**INSIDE, **more}}})).models[
-        "trial"
-    ]
-    assert model.settings()["vpc"] is True
 
 
 BROKEN_TEXT = {
