@@ -24,8 +24,8 @@ from components.names import Names
 from components.watch import ModelWatch, Site
 from inferctl.client import Client
 from inferctl.session import Session
+from local_aws.completions.filter_patterns import matches
 from tests.e2e import insights
-from tests.e2e.filter_patterns import matches
 from tests.e2e.listener import listening
 
 PREFIX = "inference-platform-local"
