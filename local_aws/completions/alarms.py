@@ -29,7 +29,7 @@ def complete_dimensions() -> None:
     """Judge an alarm by its own metric, dimensions and all; ministack takes every metric of that name.
 
     As in ministack, all periods that an alarm looks at are one. No data is `OK` where it does not count as
-    breaching, and leaves the state as it is elsewhere:
+    breaching, and leaves the state as it is elsewhere, which AWS does for `ignore` alone:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
     """
     from ministack.services import cloudwatch
@@ -61,12 +61,24 @@ def _judged(alarm: Mapping[str, Any]) -> tuple[str, str] | None:
     if not points:
         return ("OK", "no datapoints were received") if alarm["TreatMissingData"] == "notBreaching" else None
     statistic = alarm.get("ExtendedStatistic") or alarm["Statistic"]
-    value = cloudwatch._stat_value(cloudwatch._calc_stats(points), statistic, points)
-    if value is None:
+    stats = cloudwatch._calc_stats(points)
+    value = cloudwatch._stat_value(stats, statistic, points)
+    if value is None or stats["SampleCount"] < _least_samples(statistic):
         return None
     comparison, threshold = alarm["ComparisonOperator"], alarm["Threshold"]
     breaching = _COMPARE[comparison](value, threshold)
     return "ALARM" if breaching else "OK", f"Threshold Crossed: {statistic} {value} {comparison} {threshold}"
+
+
+def _least_samples(statistic: str) -> float:
+    """Datapoints without which a percentile says nothing, 1000 of p99. ministack does not keep whether the
+    alarm wants it all the same; none of the platform's does:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/percentiles-with-low-samples.html
+    """
+    if not statistic.startswith("p"):
+        return 0
+    share = float(statistic[1:]) / 100
+    return 10 / min(share, 1 - share)
 
 
 def complete_alarm_events() -> None:

@@ -1,9 +1,11 @@
 """Datapoints that services emit."""
 
+import threading
 import time
 
 # Newest points that are looked through for an equal one; latencies are whole milliseconds.
 _LOOKED_AT = 100
+_recording = threading.Lock()  # functions run in threads of their own
 
 
 def record(namespace: str, name: str, value: float, **dimensions: str) -> None:
@@ -13,11 +15,12 @@ def record(namespace: str, name: str, value: float, **dimensions: str) -> None:
     from ministack.services import cloudwatch
 
     second = float(int(time.time()))
-    points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
-    for point in reversed(points[-_LOOKED_AT:]):
-        if point["Timestamp"] != second:
-            break
-        if point["Value"] == value:
-            point["Count"] = point.get("Count", 1) + 1
-            return
-    points.append({"Timestamp": second, "Value": value, "Unit": "None", "Dimensions": dimensions})
+    with _recording:
+        points = cloudwatch._metric_bucket((namespace, name, cloudwatch._dims_key(dimensions)))
+        for point in reversed(points[-_LOOKED_AT:]):
+            if point["Timestamp"] != second:
+                break
+            if point["Value"] == value:
+                point["Count"] = point.get("Count", 1) + 1
+                return
+        points.append({"Timestamp": second, "Value": value, "Unit": "None", "Dimensions": dimensions})

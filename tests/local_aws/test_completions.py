@@ -1,13 +1,16 @@
 """What the embedded AWS does beyond ministack: alarms by dimensions, and metrics that services emit."""
 
+import io
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import boto3
 import httpx
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from local_aws.completions.filter_patterns import finds, matches
@@ -30,6 +33,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             name,
             endpoint_url=url,
             region_name="us-east-1",
+            config=Config(retries={"total_max_attempts": 1}),
             aws_access_key_id=key or root["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=secret or root["AWS_SECRET_ACCESS_KEY"],
         )
@@ -76,6 +80,21 @@ def faults(cloudwatch: Any, value: float, **dimensions: str) -> None:
     cloudwatch.put_metric_data(Namespace="Tests", MetricData=[datum])
 
 
+def gathered(aws: Service, namespace: str, name: str, statistic: str = "Sum", **dimensions: str) -> float:
+    """A statistic over the last hour."""
+    now = time.time()
+    found = aws("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=name,
+        Dimensions=[{"Name": key, "Value": value} for key, value in dimensions.items()],
+        StartTime=now - 3600,
+        EndTime=now + 60,
+        Period=7200,
+        Statistics=[statistic],
+    )
+    return float(sum(point[statistic] for point in found["Datapoints"]))
+
+
 def test_an_alarm_sees_its_own_dimensions_alone(aws: Service) -> None:
     cloudwatch = aws("cloudwatch")
     mine = ring(aws, "mine", "Tests", "faults", model="a")
@@ -98,6 +117,22 @@ def test_no_data_changes_nothing_where_it_does_not_count_as_good(aws: Service) -
     fast = ring(aws, "evaluated", "Tests", "nothing")
     until(lambda: fast() == "OK", "alarms are evaluated")
     assert state(cloudwatch, "patient") == "INSUFFICIENT_DATA"
+
+
+def test_a_percentile_of_few_values_says_nothing(aws: Service) -> None:
+    cloudwatch = aws("cloudwatch")
+    named = {"AlarmName": "slow", "Namespace": "Tests", "MetricName": "ms", "ExtendedStatistic": "p99"}
+    looks = {"Period": 300, "EvaluationPeriods": 1, "Threshold": 300}
+    cloudwatch.put_metric_alarm(**named, **looks, ComparisonOperator="GreaterThanThreshold")
+
+    def put(value: float, count: int) -> str:
+        datum = {"MetricName": "ms", "Values": [value], "Counts": [count]}
+        cloudwatch.put_metric_data(Namespace="Tests", MetricData=[datum])
+        return state(cloudwatch, "slow")
+
+    assert put(900, 999) == "INSUFFICIENT_DATA"
+    assert put(20, 1) == "ALARM"
+    assert put(20, 99_000) == "OK"
 
 
 def test_what_waits_in_a_queue_is_a_metric_until_it_is_gone(aws: Service) -> None:
@@ -139,24 +174,13 @@ def api(aws: Service) -> Mapping[str, str]:
 
 
 def test_requests_to_an_api_are_metrics_of_stage_and_route(aws: Service, api: Mapping[str, str]) -> None:
-    stage = {"ApiName": "probe", "Stage": "live"}
     for path, count in (("fine", 3), ("broken", 1), ("nowhere", 2)):
         for _ in range(count):
             httpx.get(f"{api['url']}/{path}")
 
     def total(name: str, statistic: str = "Sum", **more: str) -> float:
-        held = [{"Name": key, "Value": value} for key, value in {**stage, **more}.items()]
-        now = time.time()
-        found = aws("cloudwatch").get_metric_statistics(
-            Namespace="AWS/ApiGateway",
-            MetricName=name,
-            Dimensions=held,
-            StartTime=now - 3600,
-            EndTime=now + 60,
-            Period=7200,
-            Statistics=[statistic],
-        )
-        return float(sum(point[statistic] for point in found["Datapoints"]))
+        stage = {"ApiName": "probe", "Stage": "live"}
+        return gathered(aws, "AWS/ApiGateway", name, statistic, **stage, **more)
 
     route = {"Method": "GET", "Resource": "/broken"}
     assert (total("Count"), total("5XXError"), total("4XXError")) == (6, 1, 2)
@@ -164,6 +188,38 @@ def test_requests_to_an_api_are_metrics_of_stage_and_route(aws: Service, api: Ma
     assert total("5XXError", "Average", **route) == 1
     assert total("5XXError", Method="GET", Resource="/fine") == 0
     assert total("Latency", "SampleCount") == 6
+
+
+def test_each_invocation_of_a_function_is_counted_once_whoever_invokes(aws: Service) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("probe.py", "def handler(event, context):\n    return 1 / event.get('by', 1)")
+    functions, sns = aws("lambda"), aws("sns")
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = aws("iam").create_role(RoleName="probe", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    code = {"ZipFile": archive.getvalue()}
+    function = functions.create_function(
+        FunctionName="probe", Runtime="python3.11", Role=role, Handler="probe.handler", Code=code
+    )
+    topic = sns.create_topic(Name="probe")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=function["FunctionArn"])
+
+    def counted() -> dict[str, float]:
+        names = ("Invocations", "Errors", "Throttles")
+        return {name: gathered(aws, "AWS/Lambda", name, FunctionName="probe") for name in names}
+
+    functions.invoke(FunctionName="probe")
+    assert counted() == {"Invocations": 1, "Errors": 0, "Throttles": 0}
+    functions.invoke(FunctionName="probe", Payload=b'{"by": 0}')
+    assert counted() == {"Invocations": 2, "Errors": 1, "Throttles": 0}
+    sns.publish(TopicArn=topic, Message="x")
+    until(lambda: counted()["Invocations"] == 3, "the topic's invocation is counted")
+    functions.put_function_concurrency(FunctionName="probe", ReservedConcurrentExecutions=0)
+    with pytest.raises(ClientError, match="TooManyRequests"):
+        functions.invoke(FunctionName="probe")
+    assert counted() == {"Invocations": 3, "Errors": 1, "Throttles": 1}
+    assert gathered(aws, "AWS/Lambda", "Duration", "SampleCount", FunctionName="probe") == 3
 
 
 @pytest.fixture(scope="module")
