@@ -204,8 +204,8 @@ def test_a_model_that_is_slow_does_not_meet_its_objectives(
 
 
 def test_the_canary_rings_for_the_model_that_answers_wrongly_alone(alarms: Alarms, client: Client) -> None:
-    """Its golden request expects what the model does not answer. No song is no good news, so that it must sing
-    again for the alarm to end; and not too often, for its client may ask once a second.
+    """Its golden request expects what the model does not answer. No song is no good news, so the canary must
+    sing again for the alarm to end; and not too often, for its client has a rate of its own.
     """
     bucket, s3 = client.outputs["models_bucket"], client.aws("s3")
     key = "models/fraud/v1/manifest.json"

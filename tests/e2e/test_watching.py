@@ -5,10 +5,13 @@ requests that it sent. Alarms have `test_alarms.py`.
 """
 
 import json
+import socket
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +22,7 @@ from components.api_routes import STAGE
 from components.log_queries import QUERIES
 from inferctl.client import Client
 from inferctl.session import Session
+from local_aws import ports
 from tests.e2e import insights
 
 PREFIX = "inference-platform-local"
@@ -138,7 +142,24 @@ def test_queries_on_the_access_log_find_tenants_and_throttles(access_log: list[d
 
 
 @pytest.fixture
-def secrets(client: Client, headers: dict[str, str]) -> Iterator[list[str]]:
+def traces(local_dir: Path) -> Iterator[Callable[[], list[str]]]:
+    """What X-Ray's daemon has been sent until now, for this stands in its place."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", ports.port_of(local_dir / "aws", ports.TRACES)))
+        daemon.settimeout(2)
+
+        def sent() -> list[str]:
+            found = []
+            with suppress(TimeoutError):
+                while True:
+                    found.append(daemon.recv(65536).decode())
+            return found
+
+        yield sent
+
+
+@pytest.fixture
+def secrets(client: Client, headers: dict[str, str], traces: object) -> list[str]:
     """Marked payloads and credentials, sent through every path that a client has."""
     mark = f"MARKED{uuid.uuid4().hex}"
     number = 7.123456789
@@ -161,14 +182,21 @@ def secrets(client: Client, headers: dict[str, str]) -> Iterator[list[str]]:
     httpx.get(f"{client.url}/v2/models/digits", headers={**headers, "x-note": mark}, timeout=60)
     client.aws("lambda").invoke(FunctionName=CANARY)
     signature = token.rpartition(".")[2]
-    yield [mark, str(number), token, signature, key, client.api_key("canary")]
+    return [mark, str(number), token, signature, key, client.api_key("canary")]
 
 
-def test_no_log_metric_or_alarm_holds_a_payload_a_token_or_a_key(client: Client, secrets: list[str]) -> None:
-    """Traces hold what functions add to them, and none of ours adds anything: X-Ray is not embedded."""
+def test_no_log_metric_alarm_or_trace_holds_a_payload_a_token_or_a_key(
+    client: Client, secrets: list[str], traces: Callable[[], list[str]]
+) -> None:
+    """X-Ray is not embedded: what functions send to its daemon is all that a trace holds of them."""
+    sent = traces()
+    documents = [json.loads(datagram.partition("\n")[2]) for datagram in sent]
+    told = [each["annotations"] for each in documents if each["name"] == "inference"]
+    assert {(each["model"], each["status"]) for each in told} >= {("digits", 200), ("digits", 400)}
     cloudwatch = client.aws("cloudwatch")
     texts = {group: json.dumps(events(client, group)) for group in groups(client)}
     assert sum('"request' in text for text in texts.values()) >= 1
+    texts["traces"] = "".join(sent)
     texts["metrics"] = json.dumps(cloudwatch.list_metrics()["Metrics"])
     texts["alarms"] = json.dumps(cloudwatch.describe_alarms(), default=str)
     stage = client.aws("apigateway").get_stage(restApiId=client.outputs["api_id"], stageName=STAGE)
