@@ -29,89 +29,13 @@ from components.watch import ModelWatch, Site
 from inferctl import servers
 from inferctl.client import Client
 from inferctl.jobs import platform_of
+from tests.e2e.alarms import PREFIX, TWIN_S, Alarms
 from tests.e2e.listener import listening
 
-PREFIX = "inference-platform-local"
 TRAIL = f"{PREFIX}-trail"
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 64], "data": [0.0] * 64}
-PATIENCE_S = 120
-TWIN_S = 10
-"""The shortest period that CloudWatch takes."""
 SLOW, ENOUGH_FOR_P99 = 60, 1000
 """Requests that are slow, and requests without which a 99th percentile says nothing."""
-_COPIED = (
-    "AlarmDescription",
-    "ComparisonOperator",
-    "Dimensions",
-    "MetricName",
-    "Namespace",
-    "Statistic",
-    "Threshold",
-    "TreatMissingData",
-)
-
-
-class Alarms:
-    """Alarms of the platform, by their names without its prefix, and what a subscriber of the topic hears."""
-
-    def __init__(self, client: Client, queue_url: str) -> None:
-        self.cloudwatch, self._sqs = client.aws("cloudwatch"), client.aws("sqs")
-        self._topic, self._queue_url = client.outputs["alerts_topic"], queue_url
-        self._heard: dict[str, str] = {}
-        self.twins: list[str] = []
-
-    def describe(self, alarm: str) -> Any:
-        types = ["MetricAlarm", "CompositeAlarm"]
-        found = self.cloudwatch.describe_alarms(AlarmNames=[f"{PREFIX}-{alarm}"], AlarmTypes=types)
-        alarms: list[Any] = [*found["MetricAlarms"], *found["CompositeAlarms"]]
-        assert len(alarms) == 1, alarm
-        return alarms[0]
-
-    def state(self, alarm: str) -> str:
-        return str(self.describe(alarm)["StateValue"])
-
-    def quiet(self, *alarms: str) -> None:
-        """Set them to OK: the next evaluation looks at their metrics again."""
-        for alarm in alarms:
-            self.cloudwatch.set_alarm_state(
-                AlarmName=f"{PREFIX}-{alarm}", StateValue="OK", StateReason="to be tried"
-            )
-
-    def twin(self, alarm: str, **other: Any) -> str:
-        """The same alarm with a short memory, and what else is `other` with it; it tells by itself."""
-        found = self.describe(alarm)
-        self.put(twin := f"{alarm}-twin", **{key: found[key] for key in _COPIED} | other)
-        return twin
-
-    def put(self, alarm: str, **given: Any) -> None:
-        self.twins.append(f"{PREFIX}-{alarm}")
-        self.cloudwatch.put_metric_alarm(
-            AlarmName=f"{PREFIX}-{alarm}",
-            Period=TWIN_S,
-            EvaluationPeriods=1,
-            AlarmActions=[self._topic],
-            OKActions=[self._topic],
-            **given,
-        )
-
-    def told(self, alarm: str) -> str:
-        """The state that people heard of last, empty where they heard of none."""
-        for message in self._sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10).get(
-            "Messages", []
-        ):
-            self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
-            told = json.loads(json.loads(message["Body"])["Message"])
-            if "AlarmName" in told:
-                self._heard[told["AlarmName"]] = told["NewStateValue"]
-        return self._heard.get(f"{PREFIX}-{alarm}", "")
-
-    def until(self, state: str, *alarms: str, meanwhile: Callable[[], Any] = lambda: None) -> None:
-        """Wait until they are in a state and have told so."""
-        deadline = time.monotonic() + PATIENCE_S
-        while missing := [each for each in alarms if (self.state(each), self.told(each)) != (state, state)]:
-            assert time.monotonic() < deadline, f"{missing} not in {state}, or it was not told"
-            meanwhile()
-            time.sleep(0.25)
 
 
 @pytest.fixture
