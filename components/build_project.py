@@ -65,6 +65,8 @@ class BuildProjectArgs:
     """What its role allows beside writing its own log and reaching its subnets."""
     network: BuildNetwork | None = None
     """None: outside the VPC, where CodeBuild has its own way to the internet."""
+    docker: bool = True
+    """Whether it runs Docker's daemon, which takes a privileged container."""
     timeout_minutes: int = 60
     """Minutes after which a build is stopped."""
 
@@ -72,7 +74,7 @@ class BuildProjectArgs:
 class BuildProject(pulumi.ComponentResource):
     """A project with a log group and a role of its own. Someone starts it; nothing does so by itself.
 
-    It is privileged, because it runs Docker's daemon; each build has a machine of its own.
+    Each build has a machine of its own.
     """
 
     project_name: pulumi.Output[str]
@@ -125,7 +127,7 @@ class BuildProject(pulumi.ComponentResource):
                 "type": environment_type,
                 "image": image,
                 "compute_type": "BUILD_GENERAL1_MEDIUM",
-                "privileged_mode": True,
+                "privileged_mode": args.docker,
                 "environment_variables": [
                     {"name": variable, "value": value} for variable, value in args.environment.items()
                 ],

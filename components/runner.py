@@ -27,7 +27,8 @@ class Runner(pulumi.ComponentResource):
     """Takes jobs whose workflow says `runs-on: codebuild-<project>-${{ github.run_id }}-…`.
 
     A job brings its own identity: the machine's role reads the connection and writes logs, and the job takes
-    the deploy role with its GitHub token. https://docs.aws.amazon.com/codebuild/latest/userguide/action-runner.html
+    the deploy role with its GitHub token. Jobs have no Docker; images are built by projects of their own.
+    https://docs.aws.amazon.com/codebuild/latest/userguide/action-runner.html
     """
 
     project_name: pulumi.Output[str]
@@ -58,6 +59,7 @@ class Runner(pulumi.ComponentResource):
                     )
                 ],
                 network=args.network,
+                docker=False,
             ),
             opts=child,
         )

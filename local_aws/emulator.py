@@ -108,12 +108,13 @@ class Emulator:
         if not self.credentials():
             made = {"AWS_ACCESS_KEY_ID": f"LKIA{secrets.token_hex(8).upper()}"}
             self._write("credentials.json", made | {"AWS_SECRET_ACCESS_KEY": secrets.token_urlsafe(30)})
-        runtime = ports.port_of(self._dir, ports.SAGEMAKER_RUNTIME)
+        runtime, traces = (ports.port_of(self._dir, each) for each in (ports.SAGEMAKER_RUNTIME, ports.TRACES))
         settings = {
             "ministack": {
                 "AUTH": "true",
-                # Functions inherit it, and ask endpoints there (`local_aws.sagemaker_runtime`).
+                # Functions inherit them: they ask endpoints there (`local_aws.sagemaker_runtime`), and trace.
                 "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": f"http://127.0.0.1:{runtime}",
+                "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{traces}",
                 "BIND_HOST": "127.0.0.1",
                 "IOT_MTLS_ENABLED": "0",
                 "PERSIST_STATE": "1",

@@ -1,7 +1,7 @@
 """One process of the embedded AWS: ministack or moto's server, behind a guard.
 
 `local_aws.emulator` runs this file as a script in isolated mode, so that the modules beside it shadow none of
-the emulators'; it imports nothing of local_aws, and runs what completes ministack by its path.
+the emulators'; it imports nothing of local_aws, and loads `completions` by its path.
 The parent hands over two open descriptors. The listening socket is bound before this process exists: no other
 program can take the port in between. The pid file is locked, and the lock lives exactly as long as the
 process: whoever finds it locked knows that the emulator of this directory runs, however it was started, and
@@ -19,11 +19,12 @@ import json
 import logging
 import os
 import re
-import runpy
 import signal
 import socket
+import sys
 import threading
 from hmac import compare_digest
+from importlib import util
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -61,8 +62,8 @@ class MinistackGuard:
         self.ministack = ministack.app
         iam_evaluator._is_root_key = lambda key: False  # check the root key's signatures as everyone's
         self.creations: dict[bytes, asyncio.Task[list[Any]]] = {}
-        for module in ("completions.py", "mapped_headers.py"):
-            runpy.run_path(str(Path(__file__).with_name(module)))["complete"]()
+        self.completions = _completions()
+        self.completions.complete()
         self.unsaved: list[str] = []  # of the last save; ministack only logs such a failure and goes on
         handler = logging.Handler(logging.ERROR)
         handler.emit = lambda record: self.unsaved.append(record.getMessage())  # type: ignore[method-assign]
@@ -70,7 +71,9 @@ class MinistackGuard:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":  # its end is the clean shutdown, which saves everything
+            watching = asyncio.create_task(self.completions.keep_watching())
             await self.ministack.app(scope, receive, send)
+            watching.cancel()
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["path"] == CHECKPOINT_PATH and _holds_secret(scope):
@@ -118,6 +121,16 @@ class MinistackGuard:
         ):  # reset, configuration and code need no signature
             return False
         return _has_one_credential(scope)
+
+
+def _completions() -> Any:
+    """The package beside this file, under a name of its own."""
+    folder = Path(__file__).with_name("completions")
+    spec = util.spec_from_file_location("completions", folder / "__init__.py")
+    assert spec and spec.loader
+    module = sys.modules["completions"] = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _has_one_credential(scope: Any) -> bool:

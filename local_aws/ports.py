@@ -15,6 +15,8 @@ LOAD_BALANCER = "load-balancer"
 """Backend behind every private integration: the cluster has one load balancer."""
 SAGEMAKER_RUNTIME = "sagemaker-runtime"
 """Stands for the service that endpoints are asked through."""
+TRACES = "xray-daemon"
+"""UDP port of the daemon that functions tell their traces; nobody listens but who wants to see them."""
 
 
 def port_of(folder: Path, backend: str) -> int:

@@ -31,5 +31,6 @@ TABLE = dict((
                step(_log, on="enableLogging")),
          read=call("get_trail", "Trail", Name="{name}"), delete=call("delete_trail", Name="{name}"),
          tag=call("add_tags", ResourceId="{id}"), untag=call("remove_tags", ResourceId="{id}"),
-         outputs={"arn": "{id}"}, unread="eventSelectors enableLogging"),
+         outputs={"arn": "{id}"}, unread="eventSelectors enableLogging",
+         renames={"cloudWatchLogsGroupArn": "CloudWatchLogsLogGroupArn"}),
 ))

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from components.audit_events import AUDIT_EVENTS
+from local_aws.completions.filter_patterns import matches
 from tests.components.conftest import Deployed
 from tests.components.recorded import Recorded
-from tests.e2e.filter_patterns import matches
 
 AUDITED = ["dev", "stage", "prod", "everything"]
 TRAIL, BUCKET_POLICY = "aws:cloudtrail/trail:Trail", "aws:s3/bucketPolicy:BucketPolicy"

@@ -16,6 +16,9 @@ from tests.components.recorded import Recorded
 
 DAYS = 30
 BUDGET, ACTION = "aws:budgets/budget:Budget", "aws:budgets/budgetAction:BudgetAction"
+MONITOR = "aws:costexplorer/anomalyMonitor:AnomalyMonitor"
+SUBSCRIPTION = "aws:costexplorer/anomalySubscription:AnomalySubscription"
+TAG = "aws:costexplorer/costAllocationTag:CostAllocationTag"
 
 
 @dataclass(frozen=True)
@@ -131,3 +134,41 @@ def test_the_stop_is_put_on_the_role_that_deploys_and_on_no_other(deployment_of:
     [stop] = json.loads(made.named("costs-stop-role-policy").inputs["policy"])["Statement"]
     assert [arn.rpartition("/")[2] for arn in stop["Resource"]] == [role]
     assert stop["Condition"] == {"ArnEquals": {"iam:PolicyARN": definition["policyArn"]}}
+
+
+def test_what_is_not_usual_here_is_told_at_once(whole_program: Recorded) -> None:
+    """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_AnomalySubscription.html"""
+    monitor, subscription = whole_program.one(MONITOR), whole_program.one(SUBSCRIPTION)
+    [budget] = whole_program.all(BUDGET)
+    # A monitor of one's own looks at tags, cost categories or accounts, one of them and no more.
+    assert monitor.inputs["monitorType"] == "CUSTOM"
+    assert json.loads(monitor.inputs["monitorSpecification"]) == {
+        "Tags": {
+            "Key": "environment",
+            "MatchOptions": ["EQUALS"],
+            "Values": [budget.inputs["tags"]["environment"]],
+        }
+    }
+    assert monitor.urn in subscription.depends_on
+    # Only mail is sent daily or weekly; a topic takes no other frequency.
+    assert subscription.inputs["frequency"] == "IMMEDIATE"
+    [subscriber] = subscription.inputs["subscribers"]
+    assert subscriber["type"] == "SNS"
+    assert [subscriber["address"]] == budget.inputs["notifications"][0]["subscriberSnsTopicArns"]
+    threshold = subscription.inputs["thresholdExpression"]["dimension"]
+    assert (threshold["key"], threshold["matchOptions"]) == (
+        "ANOMALY_TOTAL_IMPACT_ABSOLUTE",
+        ["GREATER_THAN_OR_EQUAL"],
+    )
+    assert float(threshold["values"][0]) > 0
+
+
+@pytest.mark.parametrize(("env", "known"), [("everything", True), ("prod", False)])
+def test_a_payer_account_makes_the_tags_known_to_billing(
+    env: str, known: bool, deployment_of: Deployed
+) -> None:
+    """https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_CostAllocationTagStatusEntry.html"""
+    made = deployment_of(env)
+    tags = {each.inputs["tagKey"]: each.inputs["status"] for each in made.all(TAG)}
+    carried = {key for key in made.one(BUDGET).inputs["tags"] if key != "Name"}
+    assert tags == (dict.fromkeys(carried, "Active") if known else {})

@@ -9,9 +9,9 @@ from environments.reach import Part, required_services
 from tests.components.programs import program
 from tests.components.recorded import Recorded
 
-# Service prefix of an action -> endpoint services. Those of S3 and DynamoDB are gateways, always there. KMS is
-# called by the services that hold what is encrypted. The price list and IAM have no endpoint; what Karpenter
-# does instead stands in `required_services`.
+# Service prefix of an action -> endpoint services. S3 and DynamoDB have gateways, which are always there;
+# KMS is called by the services that hold what is encrypted; the price list and IAM have none, and what
+# Karpenter does instead stands in `required_services`.
 CALLED = {
     "cloudwatch": {"monitoring"},
     "dynamodb": set(),
@@ -35,8 +35,8 @@ MANAGED = {
     "AmazonEKS_CNI_Policy": {"ec2"},
     "CloudWatchAgentServerPolicy": {"ec2", "logs", "monitoring", "ssm", "xray"},
 }
-# Of a function in the VPC these go another way: the service itself attaches it, and sends its logs, its traces
-# and events on what came of it.
+# Of a function in the VPC these go another way: Lambda itself attaches it, and sends its logs, its traces and
+# the events of what came of it.
 AROUND = {"ec2", "events", "logs", "xray"}
 # Nodes join and pods of old SDKs sign through it; no policy names what everybody may do.
 UNNAMED = {"sts"}

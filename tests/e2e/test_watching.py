@@ -1,32 +1,29 @@
-"""What the running platform tells of itself: metrics, alarms, queries, and never a payload or a secret.
+"""What the running platform tells of itself: metrics, queries, and never a payload or a secret.
 
-The embedded AWS makes no metrics of API Gateway, SQS, metric filters and the embedded metric format. Where a
-test needs them, it puts what AWS would make of what really happened here. Alarms look at the metric's name
-alone there, not at its dimensions; `tests/integration/test_watched_metrics.py` holds those.
+The embedded AWS writes no access log. Where a test needs its lines, it writes what AWS would write of the
+requests that it sent. Alarms have `test_alarms.py`.
 """
 
 import json
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from components import metric
-from components.alarms import model_alarms
 from components.api_routes import STAGE
-from components.audit_events import AUDIT_EVENTS
 from components.log_queries import QUERIES
-from components.names import Names
-from components.watch import ModelWatch, Site
 from inferctl.client import Client
 from inferctl.session import Session
+from local_aws import ports
 from tests.e2e import insights
-from tests.e2e.filter_patterns import matches
-from tests.e2e.listener import listening
 
 PREFIX = "inference-platform-local"
 MODEL_LOGS = f"/aws/lambda/{PREFIX}-model-digits"
@@ -69,55 +66,6 @@ def headers(client: Client) -> dict[str, str]:
     return client.headers("acme")
 
 
-@pytest.fixture(scope="module")
-def told(client: Client) -> Iterator[Callable[[str, str], bool]]:
-    """Whether the alert topic told that an alarm is in a state, as a subscriber of it hears."""
-    sqs = client.aws("sqs")
-    heard: list[dict[str, Any]] = []
-    with listening(client) as url:
-
-        def listen(alarm: str, state: str) -> bool:
-            for _ in range(40):
-                for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-                    heard.append(json.loads(json.loads(message["Body"])["Message"]))
-                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                if any(m.get("AlarmName") == alarm and m.get("NewStateValue") == state for m in heard):
-                    return True
-                time.sleep(0.25)
-            return False
-
-        yield listen
-
-
-@pytest.fixture
-def cloudwatch(client: Client) -> Any:
-    return client.aws("cloudwatch")
-
-
-def state(cloudwatch: Any, alarm: str) -> str:
-    found = cloudwatch.describe_alarms(AlarmNames=[alarm], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    alarms: list[Any] = [*found["MetricAlarms"], *found.get("CompositeAlarms", [])]
-    assert len(alarms) == 1
-    return str(alarms[0]["StateValue"])
-
-
-def put(cloudwatch: Any, watched: metric.Metric, values: Sequence[float], age_s: float = 0) -> None:
-    """What AWS would have emitted `age_s` ago."""
-    dimensions = [{"Name": name, "Value": value} for name, value in watched.dimensions.items()]
-    cloudwatch.put_metric_data(
-        Namespace=watched.namespace,
-        MetricData=[
-            {
-                "MetricName": watched.name,
-                "Dimensions": dimensions,
-                "Timestamp": time.time() - age_s,
-                "Value": value,
-            }
-            for value in values
-        ],
-    )
-
-
 def test_our_code_emits_the_metrics_that_are_watched(client: Client, headers: dict[str, str]) -> None:
     assert ask(client, {"inputs": [IMAGE]}, headers).status_code == 200
     answer = client.aws("lambda").invoke(FunctionName=CANARY)
@@ -135,122 +83,6 @@ def test_our_code_emits_the_metrics_that_are_watched(client: Client, headers: di
                 emitted[kind] = (names, tuple(dimensions))
     # The drift of a model is measured where deliveries are tried.
     assert emitted == {kind: of for kind, of in metric.EMITTED_BY_US.items() if kind != "drift"}
-
-
-SITE = Site(
-    names=Names(
-        platform="inference-platform", environment="local", account_id="000000000000", region="us-east-1"
-    ),
-    stage=STAGE,
-)
-DIGITS = ModelWatch(model="digits", backend="lambda", jobs=True)
-
-
-@pytest.mark.parametrize(
-    ("alarm", "watched", "bad", "good", "age_s"),
-    [
-        pytest.param("api-5xx", metric.api(PREFIX, STAGE, "5XXError"), 1, 0, 590, id="errors"),
-        pytest.param(
-            "digits-throttles",
-            metric.function(f"{PREFIX}-model-digits", "Throttles"),
-            3,
-            0,
-            290,
-            id="more requests than it takes",
-        ),
-        pytest.param("digits-p99", DIGITS.infer(SITE, "Latency"), 5000, 20, 890, id="slow answers"),
-        pytest.param("digits-canary", metric.canary("digits", "canary_faults"), 1, 0, 1790, id="canary"),
-        pytest.param("trail-stopped", metric.audit("TrailStopped"), 1, 0, 290, id="stopped trail"),
-        pytest.param(
-            "digits-dead-letters",
-            DIGITS.dead_letters(SITE, "ApproximateNumberOfMessagesVisible"),
-            7,
-            0,
-            290,
-            id="dead letters",
-        ),
-    ],
-)
-def test_trouble_rings_and_tells_and_its_end_does_too(
-    alarm: str,
-    watched: metric.Metric,
-    bad: float,
-    good: float,
-    age_s: float,
-    client: Client,
-    told: Callable[[str, str], bool],
-    cloudwatch: Any,
-) -> None:
-    """Trouble is put so far back that it leaves the alarm's window in ten seconds."""
-    name = f"{PREFIX}-{alarm}"
-    if not cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]:
-        _make(cloudwatch, alarm, client.outputs["alerts_topic"])
-    put(cloudwatch, watched, [bad] * 20, age_s)
-    teller = f"{PREFIX}-digits-objectives" if alarm == "digits-p99" else name
-    assert state(cloudwatch, name) == "ALARM"
-    assert told(teller, "ALARM")
-    for _ in range(60):
-        put(cloudwatch, watched, [good])
-        if state(cloudwatch, name) == "OK":
-            break
-        time.sleep(0.5)
-    assert state(cloudwatch, name) == "OK"
-    assert alarm == "digits-p99" or told(teller, "OK")
-
-
-def _make(cloudwatch: Any, role: str, topic_arn: str) -> None:
-    """An alarm of `model_alarms` that this platform has no queue for."""
-    [alarm] = [each for each in model_alarms(SITE, DIGITS) if each.role == role]
-    cloudwatch.put_metric_alarm(
-        AlarmName=f"{PREFIX}-{role}",
-        Namespace=alarm.metric.namespace,
-        MetricName=alarm.metric.name,
-        Dimensions=[{"Name": name, "Value": value} for name, value in alarm.metric.dimensions.items()],
-        Statistic=alarm.stat,
-        Threshold=alarm.threshold,
-        ComparisonOperator="GreaterThanThreshold",
-        Period=alarm.period_s,
-        EvaluationPeriods=alarm.periods,
-        AlarmActions=[topic_arn],
-        OKActions=[topic_arn],
-    )
-
-
-def test_fast_burn_rings_the_models_objectives_once(
-    client: Client, told: Callable[[str, str], bool], cloudwatch: Any
-) -> None:
-    put(cloudwatch, DIGITS.infer(SITE, "5XXError"), [1] * 50)
-    assert state(cloudwatch, f"{PREFIX}-digits-burn-fast-long") == "ALARM"
-    assert state(cloudwatch, f"{PREFIX}-digits-burn-fast-short") == "ALARM"
-    assert state(cloudwatch, f"{PREFIX}-digits-objectives") == "ALARM"
-    assert told(f"{PREFIX}-digits-objectives", "ALARM")
-
-
-def test_a_trail_that_is_stopped_is_what_the_filter_finds(client: Client) -> None:
-    """The trail is stopped for good and started again. CloudTrail's record of each call is written by hand,
-    for the embedded AWS keeps none, and so is the filter run: it finds the stop and not the start.
-    """
-    trail = client.aws("cloudtrail")
-    filters = client.aws("logs").describe_metric_filters(logGroupName=f"/aws/cloudtrail/{PREFIX}")
-    patterns = {each["filterName"]: each["filterPattern"] for each in filters["metricFilters"]}
-    assert patterns == {role: event.pattern for role, event in AUDIT_EVENTS.items()}
-    trail.stop_logging(Name=f"{PREFIX}-trail")
-    try:
-        assert trail.get_trail_status(Name=f"{PREFIX}-trail")["IsLogging"] is False
-    finally:
-        trail.start_logging(Name=f"{PREFIX}-trail")
-    assert trail.get_trail_status(Name=f"{PREFIX}-trail")["IsLogging"] is True
-    stopped, started = (
-        {
-            "eventType": "AwsApiCall",
-            "eventSource": "cloudtrail.amazonaws.com",
-            "eventName": name,
-            "userIdentity": {"type": "IAMUser", "userName": "operator"},
-        }
-        for name in ("StopLogging", "StartLogging")
-    )
-    assert [role for role, pattern in patterns.items() if matches(pattern, stopped)] == ["trail-stopped"]
-    assert [role for role, pattern in patterns.items() if matches(pattern, started)] == []
 
 
 def test_queries_on_the_models_logs_find_what_happened(client: Client, headers: dict[str, str]) -> None:
@@ -312,7 +144,24 @@ def test_queries_on_the_access_log_find_tenants_and_throttles(access_log: list[d
 
 
 @pytest.fixture
-def secrets(client: Client, headers: dict[str, str]) -> Iterator[list[str]]:
+def traces(local_dir: Path) -> Iterator[Callable[[], list[str]]]:
+    """What X-Ray's daemon has been sent until now, for this stands in its place."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", ports.port_of(local_dir / "aws", ports.TRACES)))
+        daemon.settimeout(2)
+
+        def sent() -> list[str]:
+            found = []
+            with suppress(TimeoutError):
+                while True:
+                    found.append(daemon.recv(65536).decode())
+            return found
+
+        yield sent
+
+
+@pytest.fixture
+def secrets(client: Client, headers: dict[str, str], traces: object) -> list[str]:
     """Marked payloads and credentials, sent through every path that a client has."""
     mark = f"MARKED{uuid.uuid4().hex}"
     number = 7.123456789
@@ -335,14 +184,21 @@ def secrets(client: Client, headers: dict[str, str]) -> Iterator[list[str]]:
     httpx.get(f"{client.url}/v2/models/digits", headers={**headers, "x-note": mark}, timeout=60)
     client.aws("lambda").invoke(FunctionName=CANARY)
     signature = token.rpartition(".")[2]
-    yield [mark, str(number), token, signature, key, client.api_key("canary")]
+    return [mark, str(number), token, signature, key, client.api_key("canary")]
 
 
-def test_no_log_metric_or_alarm_holds_a_payload_a_token_or_a_key(client: Client, secrets: list[str]) -> None:
-    """Traces hold what functions add to them, and none of ours adds anything: X-Ray is not embedded."""
+def test_no_log_metric_alarm_or_trace_holds_a_payload_a_token_or_a_key(
+    client: Client, secrets: list[str], traces: Callable[[], list[str]]
+) -> None:
+    """X-Ray is not embedded: what functions send to its daemon is all that a trace holds of them."""
+    sent = traces()
+    documents = [json.loads(datagram.partition("\n")[2]) for datagram in sent]
+    told = [each["annotations"] for each in documents if each["name"] == "inference"]
+    assert {(each["model"], each["status"]) for each in told} >= {("digits", 200), ("digits", 400)}
     cloudwatch = client.aws("cloudwatch")
     texts = {group: json.dumps(events(client, group)) for group in groups(client)}
     assert sum('"request' in text for text in texts.values()) >= 1
+    texts["traces"] = "".join(sent)
     texts["metrics"] = json.dumps(cloudwatch.list_metrics()["Metrics"])
     texts["alarms"] = json.dumps(cloudwatch.describe_alarms(), default=str)
     stage = client.aws("apigateway").get_stage(restApiId=client.outputs["api_id"], stageName=STAGE)

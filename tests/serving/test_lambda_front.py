@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -344,3 +345,22 @@ class TestLogs:
             answer = front(event("POST", INFER, body), Context())
             assert secret not in answer["body"]
         assert secret not in capsys.readouterr().out + caplog.text
+
+
+def test_a_trace_holds_nothing_that_a_client_sent(
+    front: LambdaFront, request_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bodies, headers and queries of every outcome; the path is the platform's, and the tenant is known."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(5)
+        monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", f"127.0.0.1:{daemon.getsockname()[1]}")
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd86;Parent=53995c3f42cd8ad8;Sampled=1")
+        marked = {"headers": {"authorization": "MARKED", "x-api-key": "MARKED", "x-note": "MARKED"}}
+        query = {"queryStringParameters": {"note": "MARKED"}}
+        sound = {**request_body, "id": "MARKED", "parameters": {"note": "MARKED"}}
+        for body in (json.dumps(sound), json.dumps({"inputs": "MARKED"}), '{"MARKED', ""):
+            front(event("POST", INFER, body, **marked, **query), Context())
+            sent = daemon.recv(65536)
+            assert b'"model":"digits"' in sent
+            assert b"MARKED" not in sent

@@ -12,7 +12,7 @@ import pytest
 
 from components.cluster_integration import model_integrations, openai_integrations
 from components.sagemaker_integration import integrations
-from local_aws.mapped_headers import mapped
+from local_aws.completions.headers import mapped
 from local_aws.rest_api_import import import_document
 from tests.local_aws.conftest import EmbeddedAws
 from tests.local_aws.test_rest_api_import import Api

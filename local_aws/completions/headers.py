@@ -12,7 +12,7 @@ from typing import Any
 _HEADER, _CONTEXT = "integration.request.header.", "context.authorizer."
 
 
-def complete() -> None:
+def complete_headers() -> None:
     """Let ministack map headers."""
     from ministack.services import apigateway_v1
 
