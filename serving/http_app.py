@@ -36,7 +36,7 @@ import botocore.session
 import uvicorn
 from botocore.config import Config
 
-from serving import golden, logs, providers
+from serving import golden, listening, logs, providers
 from serving.capture import Capture
 from serving.errors import ModelRefused, ServingError
 from serving.http_front import HttpFront, Limits
@@ -51,8 +51,6 @@ from serving.store import ModelStore, read_folder
 SAGEMAKER_FOLDER = Path("/opt/ml/model")
 # How long requests in flight may take after the drain; below the 120 s that a pod gets to end.
 GRACE_S = 100
-# Idle connections are for who asks to close: one that ends just as a request comes in loses the request.
-KEEP_ALIVE_S = 75
 _DYNAMODB = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
@@ -131,19 +129,7 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, front: HttpFront, settings: Settings) -> None:
         self._front = front
         self._drain_s = settings.drain_s
-        super().__init__(
-            uvicorn.Config(
-                front,
-                host=settings.host,
-                port=settings.port,
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                date_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-                timeout_keep_alive=KEEP_ALIVE_S,
-            )
-        )
+        super().__init__(listening.config(front, settings.host, settings.port, GRACE_S))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """On the first signal, drain; on a second, end at once."""

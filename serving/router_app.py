@@ -23,15 +23,13 @@ import orjson
 import uvicorn
 from botocore.config import Config
 
-from serving import logs
+from serving import listening, logs
 from serving.rollout import WAKE_MESSAGE
 from serving.router_front import Router, Target
 from serving.usage_ledger import Ledger
 
 # How long requests in flight may take after SIGTERM; below what the pod gets to end.
 GRACE_S = 45
-# As the model server's: idle connections are for who asks to close.
-KEEP_ALIVE_S = 75
 # Where AWS does not answer, counts wait for the next flush and not for this one.
 _LEDGER = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 _WAITING = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
@@ -87,16 +85,8 @@ def main() -> None:
     if settings.usage_table:
         table = boto3.resource("dynamodb", config=_LEDGER).Table(settings.usage_table)
         ledger = Ledger(table, boto3.client("cloudwatch", config=_LEDGER))
-    uvicorn.run(
-        Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix, ledger=ledger),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
+    router = Router(settings.models, settings.balancer_url, waker, prefix=settings.prefix, ledger=ledger)
+    uvicorn.Server(listening.config(router, settings.host, settings.port, GRACE_S)).run()
 
 
 if __name__ == "__main__":
