@@ -1,18 +1,19 @@
 """Figures of jobs: `python -m benchmarks.jobs`.
 
-splitter   1 GB of lines through the splitter in a process of its own: MB/s and its largest memory
 rows       one job on a platform of its own against the same rows sent to the model's function directly,
            in requests of the same size, in one run
+gigabyte   1 GB of lines as one job there, and the largest memory of any process of each function of jobs
+           meanwhile; a quarter of an hour
 """
 
 import json
 import os
-import resource
-import subprocess
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -20,43 +21,63 @@ import numpy as np
 from benchmarks.__main__ import inferctl, proxy_event
 from inferctl.jobs import platform_of
 from inferctl.session import deployed
-from serving.jobs import FINAL
+from serving.jobs import FINAL, Job
 from serving.jobs_flow import Platform
 from serving.jobs_predict import BATCH_ROWS
-from serving.jobs_rows import PartSize, json_lines, parts_of
 
 ROWS = 20_000
 GIGABYTE = 10**9
+FUNCTIONS = ("jobs-control", "jobs-worker")
 
 
 def main() -> None:
     """Print both tables."""
-    measured = subprocess.run(
-        [sys.executable, "-m", "benchmarks.jobs", "splitter"], capture_output=True, text=True, check=True
-    )
-    print("| what | figure |\n| --- | --- |")
-    print(measured.stdout, end="")
     with tempfile.TemporaryDirectory(prefix="inference-bench-") as folder:
         os.environ["INFERENCE_LOCAL_DIR"] = folder
         try:
             inferctl("up")
             job, direct = rows_per_second()
+            rows, took, memory = gigabyte()
         finally:
             inferctl("down")
+    print("| what | figure |\n| --- | --- |")
     print(f"| {ROWS:,} rows as a job | {job:,.0f} rows/s |")
     print(f"| the same rows to the model's function, {BATCH_ROWS} a request | {direct:,.0f} rows/s |")
     print(f"| job in terms of direct | {job / direct:.2f} |")
+    print(f"| 1 GB of lines as a job, {rows:,} rows | {rows / took:,.0f} rows/s |")
+    for function, mib in sorted(memory.items()):
+        print(f"| largest memory of a process of {function} meanwhile | {mib:,.0f} MiB |")
 
 
-def splitter() -> None:
-    """1 GB of lines, made while they are read, cut into parts that nobody keeps."""
-    started, size, rows, parts = time.perf_counter(), 0, 0, 0
-    for content, count in parts_of(json_lines(lines(GIGABYTE)), PartSize()):
-        size, rows, parts = size + len(content), rows + count, parts + 1
-    took = time.perf_counter() - started
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"| splitter, {size / 1e9:.2f} GB, {rows:,} rows, {parts:,} parts | {size / 1e6 / took:.0f} MB/s |")
-    print(f"| largest memory of its process | {memory:.0f} MiB |")
+def gigabyte() -> tuple[int, float, dict[str, float]]:
+    """Rows, seconds from the upload to the result, and function -> MiB."""
+    platform = platform_of(deployed("local").client())
+    key = "input/digits/acme/gigabyte.jsonl"
+    with tempfile.TemporaryFile() as file:
+        file.writelines(lines(GIGABYTE))
+        file.seek(0)
+        platform.s3.upload_fileobj(file, platform.bucket, key)
+    started, memory = time.perf_counter(), dict.fromkeys(FUNCTIONS, 0.0)
+    while not (job := finished(platform, key)):
+        time.sleep(1)
+        for function, mib in peaks():
+            memory[function] = max(memory[function], mib)
+    if job.state != "succeeded":
+        sys.exit(f"the job of 1 GB is {job.state}: {job.reason}")
+    return job.rows_done, time.perf_counter() - started, memory
+
+
+def peaks() -> Iterator[tuple[str, float]]:
+    """Function and largest memory until now, in MiB, of each process of a function of jobs."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_text()
+            peak = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
+        except OSError:  # it has ended
+            continue
+        for function in FUNCTIONS:
+            if peak and f"-local-{function}" in command and os.environ["INFERENCE_LOCAL_DIR"] in command:
+                yield function, int(peak[1]) / 1024
 
 
 def lines(size: int) -> Iterator[bytes]:
@@ -81,7 +102,7 @@ def rows_per_second() -> tuple[float, float]:
     warm(platform)
     started = time.perf_counter()
     platform.s3.put_object(Bucket=platform.bucket, Key=key, Body=body)
-    while not any(job.input_key == key and job.state in FINAL for job in platform.table.of_tenant("acme")):
+    while not finished(platform, key):
         time.sleep(0.1)
     job = ROWS / (time.perf_counter() - started)
     lambdas = client.aws("lambda")
@@ -109,9 +130,15 @@ def warm(platform: Platform) -> None:
     key = "input/digits/acme/warm.jsonl"
     row = json.dumps({"image": [0.0] * 64}).encode() + b"\n"
     platform.s3.put_object(Bucket=platform.bucket, Key=key, Body=row)
-    while not any(job.input_key == key and job.state in FINAL for job in platform.table.of_tenant("acme")):
+    while not finished(platform, key):
         time.sleep(0.1)
 
 
+def finished(platform: Platform, key: str) -> Job | None:
+    """The job of a file, once it has ended."""
+    jobs = platform.table.of_tenant("acme")
+    return next((job for job in jobs if job.input_key == key and job.state in FINAL), None)
+
+
 if __name__ == "__main__":
-    splitter() if sys.argv[1:] == ["splitter"] else main()
+    main()
