@@ -31,7 +31,6 @@ from components.jobs_settings import JobLimits, JobModel, PartSize
 from components.keys import Keys, KeysArgs
 from components.model_parking import ModelParking, ModelParkingArgs
 from components.models import Models, ModelsArgs
-from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.packages import Packages, PackagesArgs
@@ -44,6 +43,7 @@ from components.tags import Tags
 from components.threat_detection import ThreatDetection, ThreatDetectionArgs
 from components.watch import ModelWatch, Site
 from components.web_acl import WebAcl, WebAclArgs
+from naming import Names
 
 __all__ = [
     "CANARY",

@@ -6,8 +6,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

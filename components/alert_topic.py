@@ -9,8 +9,8 @@ import pulumi_aws as aws
 
 from components import iam
 from components.keys import account_statement
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 # Who tells: alarms, event rules, budgets, cost anomalies.
 _PUBLISHERS = (

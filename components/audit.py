@@ -10,8 +10,8 @@ from components.audit_bucket import AuditBucket, AuditBucketArgs
 from components.audit_events import AUDIT_EVENTS
 from components.count_alarm import ring
 from components.keys import account_statement
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ import pulumi_aws as aws
 
 from components import iam
 from components.bucket import SecureBucket, SecureBucketArgs
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 ROLE = "audit"
 """Last part of the bucket's name."""

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.names import Names
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ import pulumi_kubernetes as kubernetes
 
 from components import iam, karpenter
 from components.image_cache import cached_image
-from components.names import Names
 from components.node_group import SYSTEM_TAINT
 from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.tags import Tags
+from naming import Names
 
 KARPENTER_VERSION = "1.14.1"
 KEDA_VERSION = "2.21.0"

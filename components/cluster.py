@@ -13,12 +13,12 @@ from components.cluster_integration import model_integrations, openai_integratio
 from components.gpu_cluster import ClusterAccess, GpuBaseline, GpuCluster, GpuClusterArgs
 from components.jobs_queue import queue_prefix
 from components.karpenter import Karpenter, KarpenterArgs
-from components.names import Names
 from components.network import Network
 from components.network_policies import ModelNamespace, ModelNamespaceArgs
 from components.node_pools import NodePools, NodePoolsArgs
 from components.router_pod import PORT
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

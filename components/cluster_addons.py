@@ -9,9 +9,9 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.names import Names
 from components.node_group import SYSTEM_TAINT
 from components.pod_identity import PodIdentity, PodIdentityArgs
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

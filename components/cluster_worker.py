@@ -8,7 +8,6 @@ import pulumi_kubernetes as kubernetes
 from components.cluster import Cluster
 from components.jobs import Jobs
 from components.model_server import CONTAINER_SECURITY, POD_SECURITY
-from components.names import Names
 from components.network_policies import (
     JOBS_LABEL,
     MODEL_LABEL,
@@ -24,6 +23,7 @@ from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.replica_scaler import IDLE_S, jobs_trigger
 from components.router_pod import Route
 from components.tags import Tags
+from naming import Names
 
 _PORT = 8080
 # A part that was begun is ended; one that takes longer comes again to another worker.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_aws as aws
 
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pulumi_aws as aws
 from components import iam, metric
 from components.count_alarm import ring
 from components.idle_parking import IdleParking, IdleParkingArgs
-from components.names import Names
 from components.parking import Capacity, WorkingHours, statements
 from components.tags import Tags
+from naming import Names
 
 ALLOCATION_TAGS = ("platform", "environment", "owner", "cost-center", "component")
 

@@ -10,8 +10,8 @@ import pulumi_aws as aws
 
 from components import iam
 from components.event_alerts import tell
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 # Accounts of AWS that hold the monitor's image, by region:
 # https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-pre-built-container.html

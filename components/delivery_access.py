@@ -9,8 +9,8 @@ import pulumi_aws as aws
 
 from components import deploy_permissions as permissions
 from components import iam
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 _ISSUER = "token.actions.githubusercontent.com"
 _AUDIENCE = "sts.amazonaws.com"

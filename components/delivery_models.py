@@ -8,8 +8,8 @@ import pulumi
 
 from components.function import LIVE
 from components.jobs_queue import JobsQueue
-from components.names import Names
 from components.sagemaker_backend import SageMakerBackend
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from components import iam
 from components.delivery_machine import DETAIL_TYPE, EVENT_SOURCE
 from components.event_alerts import tell
-from components.names import Names
+from naming import Names
 
 
 def starts(

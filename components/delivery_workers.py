@@ -10,7 +10,7 @@ import pulumi
 from components import iam
 from components.function import FunctionDefaults
 from components.jobs_queue import queue_prefix
-from components.names import Names
+from naming import Names
 
 
 def watch_statements(names: Names) -> list[iam.Statement]:

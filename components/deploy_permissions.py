@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components import iam
-from components.names import Names
+from naming import Names
 
 _SERVICES: Mapping[str, Mapping[str, Any]] = json.loads(
     Path(__file__).with_name("deploy_actions.json").read_text(encoding="utf-8")

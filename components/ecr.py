@@ -2,7 +2,7 @@
 
 import json
 
-from components.names import Names
+from naming import Names
 
 
 def registry_host(names: Names) -> str:

@@ -7,9 +7,9 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.names import Names
 from components.packages import Package
 from components.tags import Tags
+from naming import Names
 
 LIVE = "live"
 """Alias that traffic goes to."""

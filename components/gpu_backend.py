@@ -10,7 +10,6 @@ import pulumi_kubernetes as kubernetes
 from components import iam
 from components.capture import CaptureStream
 from components.model_server import ModelServer, Replica, onnx_server, pod_spec, vllm_server
-from components.names import Names
 from components.network_policies import (
     JOBS_LABEL,
     MODEL_LABEL,
@@ -25,6 +24,7 @@ from components.network_policies import (
 from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.replica_scaler import ReplicaScale, ReplicaScaler, ReplicaScalerArgs
 from components.tags import Tags
+from naming import Names
 
 VLLM_IMAGE = "docker.io/vllm/vllm-openai:v0.33.0"
 """Engine of the language models, as its makers publish it."""

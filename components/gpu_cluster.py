@@ -11,9 +11,9 @@ import pulumi_kubernetes as kubernetes
 
 from components import iam
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
-from components.names import Names
 from components.node_group import NodeGroup, NodeGroupArgs
 from components.tags import Tags
+from naming import Names
 
 _LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 # https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html

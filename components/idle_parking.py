@@ -10,9 +10,9 @@ import pulumi_aws as aws
 
 from components import iam
 from components.event_alerts import tell
-from components.names import Names
 from components.parking import Capacity, Idle, statements
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

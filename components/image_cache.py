@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from components import iam
 from components.build_project import Architecture, BuildDefaults, BuildProject, BuildProjectArgs
 from components.ecr import lifecycle_policy, registry_host
-from components.names import Names
+from naming import Names
 
 SECRET_PREFIX = "ecr-pullthroughcache/"  # noqa: S105 - a name, not a secret
 """What ECR wants the name of a registry's secret to begin with."""

@@ -19,8 +19,8 @@ from components.build_project import (
 )
 from components.ecr import lifecycle_policy, registry_host
 from components.image_cache import ImageCache, ImageCacheArgs
-from components.names import Names
 from components.packages import Package
+from naming import Names
 
 MODEL_SERVER = "model-server"
 """Repository of the HTTP model server."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from components.names import Names
+from naming import Names
 
 _STALLED = "rate(5 minutes)"
 

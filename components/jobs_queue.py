@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components import iam
-from components.names import Names
+from naming import Names
 
 _DAYS = 24 * 60 * 60
 

@@ -15,7 +15,7 @@ from components import iam
 from components.function import LIVE
 from components.jobs_queue import JobsQueue, dead_letters_prefix, queue_prefix
 from components.jobs_settings import JobModel
-from components.names import Names
+from naming import Names
 
 _CONSUME = [
     "sqs:ReceiveMessage",

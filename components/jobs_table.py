@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.names import Names
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

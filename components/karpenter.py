@@ -9,10 +9,10 @@ import pulumi_aws as aws
 
 from components import iam
 from components.karpenter_policy import controller_statements
-from components.names import Names
 from components.node_role import NodeRole, NodeRoleArgs
 from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.tags import Tags
+from naming import Names
 
 NAMESPACE, SERVICE_ACCOUNT = "kube-system", "karpenter"
 

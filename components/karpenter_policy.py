@@ -5,7 +5,7 @@ otherwise: the instance profile exists already, and zonal shifts are not followe
 """
 
 from components import iam
-from components.names import Names
+from naming import Names
 
 _CREATED = ("fleet", "instance", "volume", "network-interface", "launch-template", "spot-instances-request")
 

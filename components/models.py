@@ -19,7 +19,6 @@ from components.jobs_settings import JobModel
 from components.lambda_backend import LambdaBackend, LambdaBackendArgs
 from components.model_network import ModelNetwork
 from components.model_server import Replica
-from components.names import Names
 from components.network import Network
 from components.packages import Package
 from components.replica_scaler import ReplicaScale
@@ -27,6 +26,7 @@ from components.router_pod import Route
 from components.sagemaker_backend import SageMakerBackend, SageMakerBackendArgs
 from components.sagemaker_hosting import Async, Hosting, RealTime, Serverless
 from components.sagemaker_scaling import InstanceScale
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import pulumi_aws as aws
 from components import iam
 from components.address_plan import Subnet, Tier, address_plan
 from components.endpoints import Endpoints, EndpointsArgs
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 _ANYWHERE = "0.0.0.0/0"
 

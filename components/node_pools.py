@@ -8,9 +8,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.bottlerocket import DATA_DEVICE, SOCI_PARALLEL_PULL
-from components.names import Names
 from components.node_group import GPU_TAINT
 from components.tags import Tags
+from naming import Names
 
 BOTTLEROCKET_VERSION = "v1.64.0"
 """Release of the nodes' system, with NVIDIA's driver and device plug-in in it. A new one replaces

@@ -15,9 +15,9 @@ import pulumi
 
 from components import iam
 from components.function import LIVE
-from components.names import Names
 from components.sagemaker_hosting import VARIANT
 from components.watch import ModelWatch, Site
+from naming import Names
 
 _INVOKE = "lambda:invoke"
 FUNCTION = "parking"

@@ -8,8 +8,8 @@ import pulumi_aws as aws
 
 from components import iam
 from components.delivery_access import github_trust
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

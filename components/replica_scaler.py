@@ -7,8 +7,8 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.names import Names
 from components.network_policies import NAMESPACE
+from naming import Names
 
 ROUTER_METRICS = f"http://router.{NAMESPACE}.svc.cluster.local:8080/metrics"
 """KEDA asks every pod of this service and adds up what they say."""

@@ -12,7 +12,6 @@ from components.image_cache import cached_image
 from components.images import Images
 from components.jobs_queue import queue_prefix
 from components.metric import PLATFORM
-from components.names import Names
 from components.network_policies import (
     NAMESPACE,
     ROUTER_LABEL,
@@ -27,6 +26,7 @@ from components.network_policies import (
 from components.pod_identity import PodIdentity, PodIdentityArgs
 from components.router_pod import BALANCER_IMAGE, PORT, Route, pod_spec
 from components.tags import Tags
+from naming import Names
 
 _NAME = "router"
 

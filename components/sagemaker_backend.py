@@ -12,7 +12,6 @@ from components.api_document import Json
 from components.api_routes import MODEL_OPERATIONS
 from components.job_topics import JobTopics, JobTopicsArgs
 from components.model_network import s3_group
-from components.names import Names
 from components.sagemaker_deployment import (
     RollbackAlarms,
     RollbackAlarmsArgs,
@@ -36,6 +35,7 @@ from components.sagemaker_model import containers
 from components.sagemaker_role import ExecutionRole, ExecutionRoleArgs
 from components.sagemaker_scaling import VariantScaling, VariantScalingArgs
 from components.tags import Tags
+from naming import Names
 
 _LONGEST_NAME = 63
 

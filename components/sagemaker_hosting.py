@@ -10,8 +10,8 @@ from pulumi_aws import sagemaker
 
 from components.job_topics import JobTopics
 from components.model_network import ModelNetwork
-from components.names import Names
 from components.sagemaker_scaling import InstanceScale
+from naming import Names
 
 VARIANT = "main"
 """Name of the only production variant; a deployment must find the same name."""

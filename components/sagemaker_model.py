@@ -4,8 +4,8 @@ from typing import Any
 
 import pulumi
 
-from components.names import Names
 from components.sagemaker_hosting import Container, Hosting, Serverless, beside
+from naming import Names
 
 MODEL_SERVER = "model-server"
 """Name of the model server's container in logs and metrics of a pipeline."""

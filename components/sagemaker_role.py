@@ -11,8 +11,8 @@ import pulumi
 from components import iam
 from components.ecr import registry_host
 from components.job_topics import JobTopics
-from components.names import Names
 from components.sagemaker_hosting import Async, Hosting, Serverless, beside
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

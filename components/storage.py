@@ -7,8 +7,8 @@ import pulumi
 
 from components import iam
 from components.bucket import LifecycleRule, SecureBucket, SecureBucketArgs
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 _PARTS_DAYS = 14
 """Parts of jobs are needed for as long as a failed one can be tried again: the age of a dead letter. Answers

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 # https://docs.aws.amazon.com/guardduty/latest/ug/guardduty-features-activation-model.html
 _FEATURES = {

@@ -7,9 +7,9 @@ from typing import Literal
 from components import metric
 from components.jobs_queue import dead_letters_prefix, queue_prefix
 from components.metric import Metric
-from components.names import Names
 from components.network_policies import NAMESPACE
 from components.sagemaker_hosting import VARIANT, kind_of
+from naming import Names
 
 Backend = Literal["lambda", "eks", "sagemaker"]
 Mode = Literal["real-time", "async", "serverless"]

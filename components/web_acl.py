@@ -7,8 +7,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components.api_routes import STAGE
-from components.names import Names
 from components.tags import Tags
+from naming import Names
 
 Rule = aws.wafv2.WebAclRuleArgsDict
 Statement = aws.wafv2.WebAclRuleStatementArgsDict

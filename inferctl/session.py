@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.names import Names
 from environments import loader
 from environments.schema import Environment
 from inferctl.client import Client
@@ -12,6 +11,7 @@ from inferctl.engine import Engine
 from inferctl.errors import CommandFailed, Exit
 from inferctl.workspace import PROJECT, Mode, Workspace
 from local_aws.emulator import Endpoints
+from naming import Names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ ROOT = Path(__file__).parents[1]
 MAY_IMPORT: dict[str, set[str]] = {
     "serving": {"serving"},
     "cost": {"cost"},
+    "naming": {"naming"},
     "environments": {"environments"},
-    "components": {"components", "cost"},
+    "components": {"components", "cost", "naming"},
     "composition": {"composition", "components", "environments"},
     "policies": {"policies", "cost"},
     "local_aws": {"local_aws", "toolchain"},
@@ -18,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 PACKAGES = (*MAY_IMPORT, "inferctl")
 MAY_IMPORT["inferctl"] = set(PACKAGES)
-NO_PULUMI = ("serving", "cost")
+NO_PULUMI = ("serving", "cost", "naming")
 
 
 def imported(path: Path) -> set[str]:

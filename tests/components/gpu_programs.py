@@ -12,11 +12,11 @@ from components.cluster import Cluster, ClusterArgs
 from components.function import FunctionDefaults
 from components.images import Images, ImagesArgs
 from components.models import Models, ModelsArgs
-from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.router import Router, RouterArgs
 from components.tags import Tags
 from environments.compute import Catalogue, EksModel, gpu_capacity
+from naming import Names
 from tests.components.platform_args import package
 from tests.components.recorded import Recorded, Resource, deployed
 

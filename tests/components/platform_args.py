@@ -3,9 +3,9 @@
 import pulumi
 
 from components.function import FunctionDefaults
-from components.names import Names
 from components.packages import Package
 from components.tags import Tags
+from naming import Names
 
 ACCOUNT, REGION = "111111111111", "eu-west-1"
 NAMES = Names(platform="inference-platform", environment="dev", account_id=ACCOUNT, region=REGION)

@@ -7,7 +7,7 @@ import pytest
 
 from components.gpu_backend import weights_statements
 from components.jobs_queue import JobsQueue, JobsQueueArgs, queue_prefix
-from components.names import Names
+from naming import Names
 from tests.components.gpu_programs import DATA_KEY, MODELS, NAMES, Cloud, built, statements
 from tests.components.recorded import Recorded, deployed
 

@@ -14,9 +14,9 @@ import pytest
 from components.build_project import BuildDefaults, BuildNetwork
 from components.image_cache import cached_image, pull_buildspec
 from components.images import Images, ImagesArgs, image_buildspec, image_tag
-from components.names import Names
 from components.packages import Package
 from components.tags import Tags
+from naming import Names
 from tests.components.recorded import Recorded, deployed
 
 ACCOUNT = "111111111111"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from components.address_plan import AddressPlanInvalid
-from components.names import Names
 from components.network import NatStrategy, Network, NetworkArgs
 from components.tags import Tags
+from naming import Names
 from tests.components.recorded import Recorded, deployed
 
 NAMES = Names(platform="inference-platform", environment="dev", account_id="111111111111", region="eu-west-1")

@@ -9,9 +9,9 @@ import pytest
 
 from components.api_document import Authorizer, ModelRoute, api_document, lambda_integration
 from components.api_routes import MODEL_OPERATIONS, STAGE
-from components.names import Names
 from components.tags import Tags
 from components.web_acl import MODEL_INPUT_PATHS, WebAcl, WebAclArgs
+from naming import Names
 from tests.components.recorded import Recorded, deployed
 
 NAMES = Names(platform="inference-platform", environment="dev", account_id="111111111111", region="us-east-1")

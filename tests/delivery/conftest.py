@@ -15,8 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from components.delivery_machine import delivery_machine
 from components.delivery_starts import patterns
-from components.names import Names
 from local_aws.emulator import Emulator
+from naming import Names
 from serving import package
 from serving.delivery_events import publication_id
 from serving.delivery_ledger import Ledger

@@ -24,11 +24,11 @@ from botocore.exceptions import ClientError
 from components.alarms import model_alarms
 from components.api_routes import STAGE
 from components.audit_events import AUDIT_EVENTS
-from components.names import Names
 from components.watch import ModelWatch, Site
 from inferctl import servers
 from inferctl.client import Client
 from inferctl.jobs import platform_of
+from naming import Names
 from tests.e2e.alarms import PREFIX, TWIN_S, Alarms
 from tests.e2e.listener import listening
 

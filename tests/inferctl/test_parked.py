@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from components.names import Names
 from components.parking import (
     Call,
     Capacity,
@@ -20,6 +19,7 @@ from inferctl.outcome import Change, Outcome
 from inferctl.parked import is_parked, scheduled
 from inferctl.session import Session
 from inferctl.verify import drift
+from naming import Names
 from toolchain.progress import Step
 
 NAMES = Names(platform="inference-platform", environment="stage", account_id="1" * 12, region="us-east-1")

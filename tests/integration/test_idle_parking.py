@@ -16,10 +16,10 @@ from components.alarms import model_alarms
 from components.function import LIVE
 from components.idle_parking import IdleParking, IdleParkingArgs
 from components.metric import Metric
-from components.names import Names
 from components.parking import FUNCTION, parked
 from components.watch import ModelWatch, Site
 from local_aws.emulator import Emulator
+from naming import Names
 from tests.components.platform_args import TAGS
 from tests.components.recorded import Recorded, deployed
 from tests.serving.kubernetes_api import SCALER, Cluster, cluster_with

@@ -17,6 +17,7 @@ PARTS = (
     "environments",
     "inferctl",
     "local_aws",
+    "naming",
     "policies",
     "serving",
     "toolchain",
