@@ -141,10 +141,10 @@ def test_an_asynchronous_endpoint_tells_of_jobs_on_encrypted_topics() -> None:
         },
     }
     assert execution_policy(found)["Tell"]["Resource"] == [f"{arn}-succeeded", f"{arn}-failed"]
-    assert [
+    assert {
         (each.inputs["topic"], each.inputs["endpoint"], each.inputs["rawMessageDelivery"])
         for each in found.all("aws:sns/topicSubscription:TopicSubscription")
-    ] == [(f"{arn}-succeeded", QUEUE, True), (f"{arn}-failed", QUEUE, True)]
+    } == {(f"{arn}-succeeded", QUEUE, True), (f"{arn}-failed", QUEUE, True)}
     chosen = recorded("documents", replace(ASYNC, max_concurrent_invocations_per_instance=None))
     assert "clientConfig" not in chosen.one(CONFIGURATION).inputs["asyncInferenceConfig"]
 
