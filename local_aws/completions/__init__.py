@@ -11,7 +11,7 @@ from .alarms import complete_alarm_events, complete_dimensions, complete_permiss
 from .functions import complete_lambda
 from .gateway import complete_proxies, complete_requests
 from .headers import complete_headers
-from .logs import complete_metric_filters
+from .logs import complete_metric_filters, complete_searches
 from .queues import sample_queues
 from .trail import complete_trail
 
@@ -32,6 +32,7 @@ def complete() -> None:
     complete_permissions()
     complete_proxies()
     complete_requests()
+    complete_searches()
     complete_trail()
 
 

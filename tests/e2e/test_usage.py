@@ -119,13 +119,14 @@ def asked(client: Client, inferctl: Run) -> Mapping[str, Used]:
     acme, globex = (Tenant(client, name) for name in TENANTS)
     ask(acme, globex)
     expected = acme.used + globex.used
-    while True:
+    for _ in range(10):
         settle()
         more, metrics = shown(inferctl), emitted(client)
         more.subtract(before)
         metrics.subtract(emitted_before)
         if more.total() >= expected.total() and metrics.total() >= expected.total():
-            return {"expected": expected, "shown": +more, "emitted": +metrics}
+            break
+    return {"expected": expected, "shown": +more, "emitted": +metrics}
 
 
 @pytest.mark.parametrize("where", ["shown", "emitted"])

@@ -222,6 +222,33 @@ def test_each_invocation_of_a_function_is_counted_once_whoever_invokes(aws: Serv
     assert gathered(aws, "AWS/Lambda", "Duration", "SampleCount", FunctionName="probe") == 3
 
 
+def test_a_search_finds_what_its_pattern_says_and_pages_to_the_end(aws: Service) -> None:
+    logs = aws("logs")
+    place = {"logGroupName": "searched", "logStreamName": "a"}
+    logs.create_log_group(logGroupName="searched")
+    for stream in "ab":
+        logs.create_log_stream(logGroupName="searched", logStreamName=stream)
+    now = int(time.time() * 1000)
+    said = [json.dumps({"tenant": tenant, "at": at}) for at in range(6) for tenant in ("acme", "globex")]
+    events = [{"timestamp": now + at, "message": line} for at, line in enumerate([*said, "no JSON, of acme"])]
+    logs.put_log_events(**place, logEvents=events[::2])
+    logs.put_log_events(**place | {"logStreamName": "b"}, logEvents=events[1::2])
+
+    def found(pattern: str, **more: Any) -> list[str]:
+        asked = {"logGroupName": "searched", "filterPattern": pattern, **more}
+        pages = logs.get_paginator("filter_log_events").paginate(**asked, PaginationConfig={"PageSize": 4})
+        return [event["message"] for page in pages for event in page["events"]]
+
+    assert found('{ $.tenant = "acme" }') == said[::2]
+    assert found('{ $.tenant = "acme" }', startTime=now + 4) == said[4::2]
+    assert found('{ $.tenant = "globex" }', logStreamNames=["a"]) == []
+    assert found("") == [event["message"] for event in events]
+    assert len(found("acme")) == 7
+    assert found("{ $.at > 3 }"), "a pattern that is not understood finds all, as before"
+    with pytest.raises(ClientError, match="does not exist"):
+        logs.filter_log_events(logGroupName="nowhere")
+
+
 @pytest.fixture(scope="module")
 def trail(aws: Service) -> str:
     """Name of a running trail, whose log group has a metric filter."""
