@@ -12,7 +12,8 @@ from pathlib import Path
 
 from environments.docs import vocabulary
 
-FOLDER = Path(__file__).parents[2] / "components"
+_ROOT = Path(__file__).parents[2]
+_FOLDERS = ("components", "naming")
 _BASE = "pulumi.ComponentResource"
 
 
@@ -30,9 +31,10 @@ class Attribute:
 
 @dataclass(frozen=True, kw_only=True)
 class Class:
-    """A public class of the package."""
+    """A public class of components, or of what they are told."""
 
-    module: str
+    file: str
+    """Where it is, from the root of the repository."""
     name: str
     text: str
     attributes: Sequence[Attribute]
@@ -40,9 +42,10 @@ class Class:
     """Type token of a component; None for any other class."""
 
 
-def classes(folder: Path = FOLDER) -> dict[str, Class]:
-    """Name -> public class, of all modules of the folder."""
-    found = [entry for path in sorted(folder.glob("*.py")) for entry in _of_module(path)]
+def classes() -> dict[str, Class]:
+    """Name -> public class."""
+    paths = [path for folder in _FOLDERS for path in sorted((_ROOT / folder).glob("*.py"))]
+    found = [entry for path in paths for entry in _of_module(path)]
     return {entry.name: entry for entry in found}
 
 
@@ -54,9 +57,9 @@ def text_of(attribute: Attribute, known: dict[str, Class]) -> str:
     return _first_sentence(named[0]) if named else vocabulary.sentences().get(attribute.name, "")
 
 
-def render(folder: Path = FOLDER) -> str:
+def render() -> str:
     """The page, in Markdown."""
-    known = classes(folder)
+    known = classes()
     components = sorted((entry for entry in known.values() if entry.token), key=lambda entry: entry.name)
     lines = [
         "# Components",
@@ -77,13 +80,13 @@ def render(folder: Path = FOLDER) -> str:
     shared = sorted(_shared(components, known), key=lambda entry: entry.name)
     lines += ["## Types of arguments and outputs", ""]
     for entry in shared:
-        lines += [f"### {entry.name}", "", f"`components/{entry.module}.py`", "", entry.text, ""]
+        lines += [f"### {entry.name}", "", f"`{entry.file}`", "", entry.text, ""]
         lines += _table("Field", entry.attributes, known)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _component(entry: Class, known: dict[str, Class]) -> list[str]:
-    place = f"`components/{entry.module}.py`, type `{entry.token}`"
+    place = f"`{entry.file}`, type `{entry.token}`"
     lines = [f"## {entry.name}", "", place, "", entry.text, ""]
     if args := known.get(f"{entry.name}Args"):
         lines += _table("Argument", args.attributes, known)
@@ -137,7 +140,7 @@ def _of_module(path: Path) -> Iterator[Class]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield Class(
-                module=path.stem,
+                file=str(path.relative_to(_ROOT)),
                 name=node.name,
                 text=ast.get_docstring(node) or "",
                 attributes=list(_attributes(node)),

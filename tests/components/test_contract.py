@@ -140,13 +140,13 @@ def test_arguments_are_frozen_and_keyword_only(component: type) -> None:
 
 @pytest.mark.parametrize("name", SOURCE)
 def test_every_public_class_says_what_it_is(name: str) -> None:
-    assert SOURCE[name].text, f"components/{SOURCE[name].module}.py: {name} has no docstring"
+    assert SOURCE[name].text, f"{SOURCE[name].file}: {name} has no docstring"
 
 
 @pytest.mark.parametrize("name", [name for name in SOURCE if name.endswith("Args")])
 def test_every_argument_says_what_it_means(name: str) -> None:
     silent = [field.name for field in SOURCE[name].attributes if not source.text_of(field, SOURCE)]
-    assert not silent, f"components/{SOURCE[name].module}.py: {name} says nothing of {', '.join(silent)}"
+    assert not silent, f"{SOURCE[name].file}: {name} says nothing of {', '.join(silent)}"
 
 
 def test_every_component_is_deployed_here(deployment_of: Deployed) -> None:
