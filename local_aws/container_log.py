@@ -3,15 +3,14 @@
     python -m local_aws.container_log LOG_GROUP COMMAND...
 
 This process becomes the command, so that its id and its signals are the command's. A child of it reads what
-the command writes: every line goes on to the process's own log, to the group, and, in the embedded metric
-format, to CloudWatch's metrics. The child ends with the command, after the last line.
+the command writes: every line goes on to the process's own log and to the group. The child ends with the
+command, after the last line.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
@@ -21,16 +20,13 @@ _STREAM = "AllTraffic/this-machine"
 
 
 class Shipper:
-    """Puts lines into a log group. `logs`, `cloudwatch`: clients; what they refuse is lost, as on AWS."""
+    """Puts lines into a log group. `logs`: a client; what it refuses is lost, as on AWS."""
 
-    def __init__(self, logs: Any, cloudwatch: Any, group: str) -> None:
-        self._logs, self._cloudwatch, self._group = logs, cloudwatch, group
+    def __init__(self, logs: Any, group: str) -> None:
+        self._logs, self._group = logs, group
 
     def ship(self, lines: Sequence[str]) -> None:
         """Put lines that were written just now."""
-        for metrics in filter(None, map(_metrics, lines)):
-            for namespace, data in metrics:
-                self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
         now = int(time.time() * 1000)
         place = {"logGroupName": self._group, "logStreamName": _STREAM}
         events = [{"timestamp": now, "message": line} for line in lines]
@@ -39,28 +35,6 @@ class Shipper:
         except self._logs.exceptions.ResourceNotFoundException:
             self._logs.create_log_stream(**place)
             self._logs.put_log_events(**place, logEvents=events)
-
-
-def _metrics(line: str) -> list[tuple[str, list[dict[str, Any]]]]:
-    """(namespace, metrics) of a line in the embedded metric format; nothing of any other."""
-    if '"CloudWatchMetrics"' not in line:
-        return []
-    try:
-        document = json.loads(line)
-        return [
-            (directive["Namespace"], list(_data(document, directive)))
-            for directive in document["_aws"]["CloudWatchMetrics"]
-        ]
-    except (ValueError, KeyError, TypeError):
-        return []  # CloudWatch drops what it cannot read, too
-
-
-def _data(document: Any, directive: Any) -> Iterator[dict[str, Any]]:
-    for names in directive["Dimensions"]:
-        dimensions = [{"Name": name, "Value": str(document[name])} for name in names]
-        for metric in directive["Metrics"]:
-            value, unit = float(document[metric["Name"]]), metric.get("Unit", "None")
-            yield {"MetricName": metric["Name"], "Dimensions": dimensions, "Value": value, "Unit": unit}
 
 
 def copy(source: int, target: int, shipper: Shipper) -> None:
@@ -82,7 +56,7 @@ def main() -> None:
     source, sink = os.pipe()
     if os.fork() == 0:
         os.close(sink)
-        copy(source, sys.stdout.fileno(), Shipper(boto3.client("logs"), boto3.client("cloudwatch"), group))
+        copy(source, sys.stdout.fileno(), Shipper(boto3.client("logs"), group))
         os._exit(0)
     os.close(source)
     for descriptor in (1, 2):

@@ -1,5 +1,6 @@
 """How tests are spread over processes (`make test` starts one for each core)."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,16 @@ TOGETHER = ("tests/e2e/", "tests/integration/")
 APART = "tests/e2e/test_interrupted_up.py"
 # Minutes each, so that they begin first: one that began last would have one process run on alone.
 FIRST = (*TOGETHER, APART)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of these folders are marked by them; on a busy machine what they run takes minutes."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if f"tests/{folder}/" in TOGETHER:
+            item.add_marker(folder)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(1200))
 
 
 class ByFixture(LoadScopeScheduling):  # type: ignore[misc]

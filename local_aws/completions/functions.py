@@ -1,21 +1,19 @@
 """What ministack's Lambda lacks: weights of aliases, metrics in log lines, and of whoever invokes."""
 
-import json
 import random
 from typing import Any
 
-from .metrics import record
+from .metrics import record, record_embedded
 
 
 def complete_lambda() -> None:
     """Give ministack's Lambda what a canary needs and it lacks: weights of aliases, metrics in log lines.
 
-    Weights hold for requests that come through the API. Metrics in lines follow the embedded metric format:
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    Lambda's own are made of every invocation; ministack leaves out those of gateways, queues and events:
+    Weights hold for requests that come through the API. Lambda's own metrics are made of every invocation;
+    ministack leaves out those of gateways, queues and events:
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     """
-    from ministack.services import cloudwatch, lambda_svc
+    from ministack.services import lambda_svc
 
     find, write_logs = lambda_svc._effective_func_record_for_qualifier, lambda_svc._emit_lambda_logs
 
@@ -37,24 +35,12 @@ def complete_lambda() -> None:
                 "AWS/Lambda", name, value, FunctionName=(function.get("config") or function)["FunctionName"]
             )
         for line in text.splitlines():
-            if '"CloudWatchMetrics"' in line:
-                try:
-                    record_metrics(json.loads(line))
-                except (ValueError, KeyError, TypeError):
-                    continue  # CloudWatch drops what it cannot read, too
+            record_embedded(line)
         return write_logs(function, request_id, text, error, duration_ms, *rest, **more)
 
     def throttled(name: str, duration_ms: float, error: bool, throttle: bool) -> None:
         if throttle and not duration_ms:  # whoever invoked directly says it again, with the time it took
             record("AWS/Lambda", "Throttles", 1, FunctionName=name)
-
-    def record_metrics(document: Any) -> None:
-        for group in document["_aws"]["CloudWatchMetrics"]:
-            for names in group["Dimensions"]:
-                dimensions = {name: str(document[name]) for name in names}
-                for metric in group["Metrics"]:
-                    value, unit = float(document[metric["Name"]]), metric.get("Unit", "None")
-                    cloudwatch.record_metric(group["Namespace"], metric["Name"], value, unit, dimensions)
 
     lambda_svc._effective_func_record_for_qualifier = weighted
     lambda_svc._emit_lambda_logs = with_metrics

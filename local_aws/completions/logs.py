@@ -1,15 +1,15 @@
-"""What ministack's CloudWatch Logs lacks: metric filters that run, and searches that find all there is."""
+"""What ministack's CloudWatch Logs lacks: metrics of what is put there, and searches that find it all."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from .filter_patterns import finds
-from .metrics import record
+from .metrics import record, record_embedded
 
 
 def complete_metric_filters() -> None:
-    """Count what the filters of a log group find in the events that clients put:
+    """Make the metrics of events that clients put, and count what filters of their log group find in them:
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/MonitoringLogData.html
     """
     from ministack.services import cloudwatch_logs
@@ -19,6 +19,8 @@ def complete_metric_filters() -> None:
     def counted(data: Mapping[str, Any]) -> Any:
         answer = put(data)
         if answer[0] == 200:
+            for event in data["logEvents"]:
+                record_embedded(event["message"])
             for filter_ in list(cloudwatch_logs._metric_filters.values()):
                 if filter_["logGroupName"] == data["logGroupName"]:
                     found = sum(

@@ -14,15 +14,6 @@ from environments import loader
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.integration)
-            # The engine's run over a whole environment takes minutes on a busy machine.
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(1200))
-
-
 @pytest.fixture(scope="session")
 def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("plans") / "local"

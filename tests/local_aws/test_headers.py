@@ -2,9 +2,8 @@
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from components.sagemaker_integration import integrations
 from local_aws.completions.headers import mapped
 from local_aws.rest_api_import import import_document
 from tests.local_aws.conftest import EmbeddedAws
+from tests.local_aws.http_backend import Quiet, listening
 from tests.local_aws.test_rest_api_import import Api
 
 TENANT = "integration.request.header.X-Inference-Tenant"
@@ -43,7 +43,7 @@ def test_texts_are_mapped_and_what_is_not_known_is_left_out() -> None:
     assert mapped({"b": "mine"}, sources, {"requestId": "no"}) == {"A": "a text"}
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Quiet, BaseHTTPRequestHandler):
     """A backend that says how it was asked."""
 
     def do_POST(self) -> None:
@@ -59,19 +59,11 @@ class Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
-    def log_message(self, *_: Any) -> None:
-        """Nothing: the tests say what matters."""
-
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = HTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Echo) as port:
+        yield port
 
 
 @pytest.mark.integration

@@ -1,11 +1,10 @@
 """The embedded gateway in front of the local processes that stand for private backends."""
 
 import socket
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from components.gateway_responses import gateway_responses
 from components.sagemaker_integration import integrations
 from local_aws.rest_api_import import import_document
 from tests.local_aws.conftest import EmbeddedAws
+from tests.local_aws.http_backend import Quiet, listening
 from tests.local_aws.test_rest_api_import import Api
 
 pytestmark = pytest.mark.integration
@@ -24,7 +24,7 @@ BACKENDS = {
 }
 
 
-class Cold(BaseHTTPRequestHandler):
+class Cold(Quiet, BaseHTTPRequestHandler):
     """A model that is ready, and cold when it is asked for a prediction."""
 
     def do_GET(self) -> None:
@@ -40,19 +40,11 @@ class Cold(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    def log_message(self, *_: Any) -> None:
-        """Nothing: the tests say what matters."""
-
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = HTTPServer(("127.0.0.1", 0), Cold)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(Cold) as port:
+        yield port
 
 
 @pytest.fixture
