@@ -5,6 +5,9 @@ PYTEST_ARGS ?=
 VENV := .venv/bin
 COMPILE := pip compile --quiet --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
+# Of the SDKs alone, 4 s of source would be compiled again by every process that loads them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup up down plan diagrams doctor verify export baseline audit cost status test lint format lock package bench bench-serving examples validate-cluster
 

@@ -2,6 +2,10 @@
 
 import pulumi
 
+from composition import sdk
+
+sdk.quick()  # before the imports: they are a third of the program's time
+
 from composition.foundation import foundation
 from composition.front import front
 from composition.inference import inference
@@ -48,3 +52,4 @@ outputs = {
 }
 for name, value in outputs.items():
     pulumi.export(name, value)
+pulumi.run(sdk.settled)

@@ -7,9 +7,9 @@ from pathlib import Path
 # The engine runs this folder as a script; the package is importable from the folder above it.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from policies import settings, waivers  # noqa: E402
-from policies.rules import RULES  # noqa: E402
-from policies.server import Analyzer, serve  # noqa: E402
+from policies import settings, waivers
+from policies.rules import RULES
+from policies.server import Analyzer, serve
 
 serve(
     Analyzer(

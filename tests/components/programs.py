@@ -92,6 +92,7 @@ def program(env: str, folder: Path, changes: Mapping[str, Any] | None = None) ->
         return pulumi.Output.all(**stack.outputs).apply(recorded.exports.update)
 
     environ = {"PULUMI_CONFIG": engine_config(given), "INFERENCE_PACKAGES": str(folder)}
-    with mock.patch.dict(os.environ, environ):
+    # These are for a process of its own: it ends with its garbage, and one program waits by `pulumi.run`.
+    with mock.patch.dict(os.environ, environ), mock.patch("gc.disable"), mock.patch("pulumi.run"):
         deployed(build, stack=env, recorded=recorded)
     return recorded
