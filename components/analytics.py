@@ -1,11 +1,12 @@
 """Results and captured requests as tables that SQL can ask."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_aws as aws
 
+from components.sagemaker_hosting import VARIANT
 from naming import Names
 
 _JSON_FORMAT = {
@@ -19,14 +20,23 @@ _PARQUET_FORMAT = {
     "serde": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 }
 _RESULT_COLUMNS = {"row": "bigint", "id": "string", "error": "string", "outputs": "string"}
-_CAPTURE_COLUMNS = {
-    "request_id": "string",
-    "time": "string",
+_RECORD_COLUMNS = {
     "version": "string",
-    "tenant": "string",
-    "request": "string",
-    "response": "string",
+    "at": "double",
+    "until": "double",
+    "rows": "bigint",
+    "inputs": "string",
+    "outputs": "string",
+    "raw": "string",
 }
+"""What `serving.capture` writes; what is an object there is JSON text here."""
+_SIDE = "struct<observedcontenttype:string,mode:string,data:string,encoding:string>"
+_ENDPOINT_COLUMNS = {
+    "capturedata": f"struct<endpointinput:{_SIDE},endpointoutput:{_SIDE}>",
+    "eventmetadata": "struct<eventid:string,inferencetime:string>",
+}
+"""What SageMaker writes, in small letters, as this SerDe compares them:
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +54,10 @@ class AnalyticsArgs:
     """Names of the models: values of the partition `model`."""
     tenants: Sequence[str]
     """Names of the tenants: values of the partition `tenant`."""
+    captured: Sequence[str] = ()
+    """Models whose requests a stream counts."""
+    endpoints: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Model -> SageMaker endpoint that keeps its requests."""
     scan_limit_mb: int = 10_240
     """MB that one query may read; a query that would read more is ended."""
     since: str = "2025-01-01"
@@ -71,9 +85,24 @@ class Analytics(pulumi.ComponentResource):
             tags=args.tags,
             opts=self._child,
         )
+        self._database, by_day = database, _days("yyyy-MM-dd", args.since)
+        whose = {"model": _enum(args.models), "tenant": _enum(args.tenants)}
         for kind, form in (("jsonl", _JSON_FORMAT), ("parquet", _PARQUET_FORMAT)):
-            self._table(database, f"results_{kind}", f"output/{kind}", _RESULT_COLUMNS, form, tenants=True)
-        self._table(database, "capture", "capture", _CAPTURE_COLUMNS, _JSON_FORMAT, tenants=False)
+            path = f"output/{kind}/model=${{model}}/tenant=${{tenant}}/dt=${{dt}}/"
+            self._table(f"results_{kind}", path, _RESULT_COLUMNS, form, whose | {"dt": by_day})
+        # Firehose and SageMaker put an hour's files into yyyy/MM/dd/HH/.
+        by_day = _days("yyyy/MM/dd", args.since.replace("-", "/"))
+        if args.captured:
+            keys = {"model": _enum(args.captured), "dt": by_day}
+            self._table("capture", "capture/${model}/${dt}/", _RECORD_COLUMNS, _JSON_FORMAT, keys)
+        if args.endpoints:
+            keys = {
+                "model": _enum(args.endpoints),
+                "endpoint": _enum(pulumi.Output.all(*args.endpoints.values())),
+                "dt": by_day,
+            }
+            path = f"capture/${{model}}/${{endpoint}}/{VARIANT}/${{dt}}/"
+            self._table("capture_sagemaker", path, _ENDPOINT_COLUMNS, _JSON_FORMAT, keys)
         workgroup = aws.athena.Workgroup(
             f"{name}-workgroup",
             name=args.names.prefix,
@@ -99,37 +128,32 @@ class Analytics(pulumi.ComponentResource):
 
     def _table(
         self,
-        database: aws.glue.CatalogDatabase,
         table: str,
-        folder: str,
+        path: str,
         columns: Mapping[str, str],
         form: Mapping[str, str],
-        *,
-        tenants: bool,
+        keys: Mapping[str, Mapping[str, pulumi.Input[str]]],
     ) -> None:
-        args = self._args
-        location = pulumi.Output.concat("s3://", args.data_bucket, f"/{folder}/")
-        values = {"model": args.models, **({"tenant": args.tenants} if tenants else {})}
-        path = "".join(f"{key}=${{{key}}}/" for key in (*values, "dt"))
+        """A table over the folders that `path` gives for the values of its partitions."""
+        bucket = pulumi.Output.concat("s3://", self._args.data_bucket, "/")
+        location = pulumi.Output.concat(bucket, path.partition("$")[0].rpartition("/")[0], "/")
         projection = {
-            "projection.enabled": "true",
-            **{f"projection.{key}.type": "enum" for key in values},
-            **{f"projection.{key}.values": ",".join(sorted(known)) for key, known in values.items()},
-            "projection.dt.type": "date",
-            "projection.dt.format": "yyyy-MM-dd",
-            "projection.dt.range": f"{args.since},NOW",
+            f"projection.{key}.{name}": value
+            for key, values in keys.items()
+            for name, value in values.items()
         }
         aws.glue.CatalogTable(
             f"{self._name}-{table.replace('_', '-')}",
-            database_name=database.name,
+            database_name=self._database.name,
             name=table,
             table_type="EXTERNAL_TABLE",
             parameters={
                 "EXTERNAL": "TRUE",
+                "projection.enabled": "true",
                 **projection,
-                "storage.location.template": pulumi.Output.concat(location, path),
+                "storage.location.template": pulumi.Output.concat(bucket, path),
             },
-            partition_keys=[{"name": key, "type": "string"} for key in (*values, "dt")],
+            partition_keys=[{"name": key, "type": "string"} for key in keys],
             storage_descriptor={
                 "location": location,
                 "input_format": form["input_format"],
@@ -139,3 +163,14 @@ class Analytics(pulumi.ComponentResource):
             },
             opts=self._child,
         )
+
+
+def _enum(values: pulumi.Input[Iterable[str]]) -> dict[str, pulumi.Input[str]]:
+    """A partition of known values."""
+    named = pulumi.Output.from_input(values).apply(lambda names: ",".join(sorted(names)))
+    return {"type": "enum", "values": named}
+
+
+def _days(form: str, since: str) -> dict[str, pulumi.Input[str]]:
+    """A partition for each day until now."""
+    return {"type": "date", "format": form, "range": f"{since},NOW"}

@@ -8,6 +8,7 @@ import asyncio
 import logging
 
 from .alarms import complete_alarm_events, complete_dimensions, complete_permissions, evaluate_all
+from .athena import complete_athena
 from .functions import complete_lambda
 from .gateway import complete_proxies, complete_requests
 from .headers import complete_headers
@@ -25,6 +26,7 @@ nobody wants to wait for that here."""
 def complete() -> None:
     """All of it, but for what goes on by itself."""
     complete_alarm_events()
+    complete_athena()
     complete_dimensions()
     complete_headers()
     complete_lambda()

@@ -129,24 +129,3 @@ def test_the_settings_of_all_functions_are_one_object_that_names_every_tenant(ma
     for role in ("api", "control", "worker"):
         variables = made.named(f"jobs-{role}-function").inputs["environment"]
         assert variables["variables"]["JOBS_CONFIG"] == stored["key"]
-
-
-def test_queries_are_encrypted_and_end_at_the_scan_limit(made: Recorded) -> None:
-    group = made.one("aws:athena/workgroup:Workgroup").inputs["configuration"]
-    assert group["enforceWorkgroupConfiguration"] is True
-    assert group["bytesScannedCutoffPerQuery"] >= 10_000_000
-    encryption = group["resultConfiguration"]["encryptionConfiguration"]
-    assert encryption["encryptionOption"] == "SSE_KMS"
-    assert encryption["kmsKeyArn"]
-
-
-def test_results_are_found_where_jobs_put_them(made: Recorded) -> None:
-    from serving.jobs import Job
-
-    job = Job(id="0" * 32, tenant="acme", model="digits", format="jsonl", input_key="x", created=0)
-    table = made.named("analytics-results-jsonl").inputs
-    template = table["parameters"]["storage.location.template"]
-    folder = template.removeprefix(f"s3://{made.exports['data_bucket']}/")
-    for name, value in (("model", "digits"), ("tenant", "acme"), ("dt", "1970-01-01")):
-        folder = folder.replace(f"${{{name}}}", value)
-    assert job.result_key().startswith(folder)

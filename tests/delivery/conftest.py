@@ -156,14 +156,6 @@ class Platform:
         )
 
 
-def until(done: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} within {seconds} s")
-        time.sleep(0.02)
-
-
 def make_function(
     client: Callable[[str], Any], name: str, handler: str, zipped: bytes, variables: Mapping[str, str]
 ) -> None:

@@ -16,10 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serving.rollout import Rollouts
 from tests.asking import Asking
-from tests.delivery.conftest import SETTINGS, TABLE, Platform, until
+from tests.delivery.conftest import SETTINGS, TABLE, Platform
 from tests.delivery.test_machine import KILLED_IN
 from tests.serving.conftest import serialize
 from tests.serving.http_server import Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -178,7 +179,7 @@ def test_stopped_in_any_step_it_leaves_one_version_and_no_trace(
 ) -> None:
     delivery = platform.start("v2", model=MODEL)
     arn = f"{platform.machine.replace(':stateMachine:', ':execution:')}:{delivery}"
-    until(lambda: state in platform.states_of(arn), f"it comes to {state}")
+    until(lambda: state in platform.states_of(arn), f"it comes to {state}", every_s=0.02)
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=arn)
     record = platform.outcome(delivery, MODEL)

@@ -15,8 +15,9 @@ from onnx import TensorProto, helper
 from environments.delivery import unmoved
 from serving.oip import Signature
 from serving.tensors import TensorSpec
-from tests.delivery.conftest import MODEL, SETTINGS, Platform, until
+from tests.delivery.conftest import MODEL, SETTINGS, Platform
 from tests.serving.conftest import scale_model, serialize
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -240,7 +241,7 @@ def test_stopped_in_any_step_it_leaves_one_version_and_no_trace(platform: Platfo
     wanted = "v1" if before == "v2" else "v2"
     delivery = platform.start(wanted)
     arn = f"{platform.machine.replace(':stateMachine:', ':execution:')}:{delivery}"
-    until(lambda: state in platform.states_of(arn), f"it comes to {state}")
+    until(lambda: state in platform.states_of(arn), f"it comes to {state}", every_s=0.02)
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=arn)
     record = platform.outcome(delivery)

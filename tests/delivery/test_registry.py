@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from serving import delivery_registry
-from tests.delivery.conftest import ACCOUNT, MODEL, NAMES, REGION, Platform, until
+from tests.delivery.conftest import ACCOUNT, MODEL, NAMES, REGION, Platform
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -199,7 +200,7 @@ def test_stopped_in_any_step_the_package_says_how_its_delivery_ended(
     platform: Platform, package: Package, state: str
 ) -> None:
     execution = package.approve()
-    until(lambda: state in platform.states_of(execution), f"it comes to {state}")
+    until(lambda: state in platform.states_of(execution), f"it comes to {state}", every_s=0.02)
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=execution)
     record = platform.outcome(package.delivery)

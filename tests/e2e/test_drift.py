@@ -7,28 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sklearn.datasets import load_digits
 
 from components import metric
 from inferctl.client import Client
 from inferctl.deliveries import Deliveries
 from tests.e2e.test_delivery import IMAGE, version
+from tests.waiting import until
 
 PREFIX = "inference-platform-local"
 RULE = f"{PREFIX}-drift-digits"
 ALARM = f"{PREFIX}-digits-drift"
 IMAGES = load_digits(return_X_y=True)[0]
-
-
-def until(done: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-    """What `done` returns, once that is something."""
-    deadline = time.monotonic() + seconds
-    while not (found := done()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.5)
-    return found
 
 
 def ask(client: Client, rows: Any) -> None:

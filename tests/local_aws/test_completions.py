@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 
 from local_aws.completions.filter_patterns import finds, matches
 from local_aws.emulator import Emulator
+from tests.waiting import until
 
 Service = Callable[..., Any]
-PATIENCE_S = 30
 SOON_S = 10
 """The shortest period that an alarm may have."""
 
@@ -40,14 +40,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
     yield service
     emulator.stop()
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"after {PATIENCE_S} s: {what}"
-        time.sleep(0.2)
-    return found
 
 
 def ring(aws: Service, alarm: str, namespace: str, name: str, **dimensions: str) -> Callable[[], str]:
