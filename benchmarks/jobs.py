@@ -3,7 +3,8 @@
 rows       one job on a platform of its own against the same rows sent to the model's function directly,
            in requests of the same size, in one run
 gigabyte   1 GB of lines, dropped for a model that nobody works for there: the control function reads it from
-           S3 and writes its parts there; MB/s, and the largest memory of its processes
+           S3 and writes its parts there; then this process is their worker, whose answers are the rows, and
+           the control function joins them to one result; MB/s, and the largest memory of its processes
 """
 
 import json
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -23,7 +25,8 @@ from inferctl.jobs import platform_of
 from inferctl.session import deployed
 from serving.jobs import FINAL, Job
 from serving.jobs_flow import Platform
-from serving.jobs_predict import BATCH_ROWS
+from serving.jobs_predict import BATCH_ROWS, Predicted, Predictor
+from serving.jobs_work import Message, Worker
 
 ROWS = 20_000
 GIGABYTE = 10**9
@@ -36,48 +39,77 @@ def main() -> None:
         try:
             inferctl("up")
             job, direct = rows_per_second()
-            rows, parts, took, memory = gigabyte()
+            figures = list(gigabyte())
         finally:
             inferctl("down")
     print("| what | figure |\n| --- | --- |")
     print(f"| {ROWS:,} rows as a job | {job:,.0f} rows/s |")
     print(f"| the same rows to the model's function, {BATCH_ROWS} a request | {direct:,.0f} rows/s |")
     print(f"| job in terms of direct | {job / direct:.2f} |")
-    print(
-        f"| 1 GB of lines, {rows:,} rows, cut into {parts:,} parts in S3 | {GIGABYTE / 1e6 / took:.0f} MB/s |"
-    )
-    print(f"| largest memory of the control function meanwhile | {memory:,.0f} MiB |")
+    for what, size, took, memory in figures:
+        print(f"| {what} | {size / 1e6 / took:.0f} MB/s |")
+        print(f"| largest memory of the control function meanwhile | {memory:,.0f} MiB |")
 
 
-def gigabyte() -> tuple[int, int, float, float]:
-    """Rows, parts, seconds from the end of the upload until the job runs, and MiB."""
+def gigabyte() -> Iterator[tuple[str, int, float, float]]:
+    """What was done with 1 GB, its bytes, seconds and MiB: cut into parts, and the parts' results joined."""
     platform = platform_of(deployed("local").client())
     key = "input/llama/acme/gigabyte.jsonl"
     with tempfile.TemporaryFile() as file:
         file.writelines(lines(GIGABYTE))
         file.seek(0)
         platform.s3.upload_fileobj(file, platform.bucket, key)
-    started, memory = time.perf_counter(), 0.0
-    while not (job := found(platform, key, frozenset({"running", *FINAL}))):
-        time.sleep(0.5)
-        memory = max(memory, *peaks())
-    took = time.perf_counter() - started
+    job, took, memory = watched(platform, key, frozenset({"running", *FINAL}))
     if job.state != "running":
         sys.exit(f"the job of 1 GB is {job.state}: {job.reason}")
-    return job.rows, job.parts, took, max(memory, *peaks())
+    yield f"1 GB of lines, {job.rows:,} rows, cut into {job.parts:,} parts in S3", GIGABYTE, took, memory
+    worker = Worker(platform, platform.routes["llama"].queue_url, echoing)
+    for part in range(job.parts):
+        if part == job.parts - 1:
+            forget_peaks()
+        worker.handle(Message(json.dumps({"job": job.id, "part": part}), receipt="", received=1))
+    job, took, memory = watched(platform, key, FINAL)
+    if job.state != "succeeded" or job.rows_failed:
+        sys.exit(f"the job of 1 GB is {job.state}, {job.rows_failed} rows failed: {job.reason}")
+    size = platform.s3.head_object(Bucket=platform.bucket, Key=job.output_key)["ContentLength"]
+    yield f"their results, {size / 1e9:.2f} GB, joined to one object in S3", size, took, memory
+
+
+def echoing(job: Job, part: int, last: bool) -> Predictor:
+    """Answers each row with itself: results of about the size of the rows."""
+    return lambda rows: Predicted([{"outputs": json.loads(row)} for row in rows])
+
+
+def watched(platform: Platform, key: str, states: Collection[str]) -> tuple[Job, float, float]:
+    """The job of a file once it is in one of the states, the seconds until then, and the peak in MiB."""
+    started, memory = time.perf_counter(), 0.0
+    while not (job := found(platform, key, states)):
+        time.sleep(0.5)
+        memory = max(memory, *peaks())
+    return job, time.perf_counter() - started, max(memory, *peaks())
 
 
 def peaks() -> Iterator[float]:
     """Largest memory until now, in MiB, of each process of the control function; 0 besides."""
     yield 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_text()
-            peak = re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text())
-        except OSError:  # it has ended
-            continue
-        if peak and "-local-jobs-control-" in command and os.environ["INFERENCE_LOCAL_DIR"] in command:
+    for process in processes():
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", (process / "status").read_text()):
             yield int(peak[1]) / 1024
+
+
+def forget_peaks() -> None:
+    """Let the largest memory of each process begin anew; https://docs.kernel.org/filesystems/proc.html"""
+    for process in processes():
+        (process / "clear_refs").write_text("5")
+
+
+def processes() -> Iterator[Path]:
+    """Those of the control function."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            command = (process / "cmdline").read_text()
+            if "-local-jobs-control-" in command and os.environ["INFERENCE_LOCAL_DIR"] in command:
+                yield process
 
 
 def lines(size: int) -> Iterator[bytes]:
