@@ -92,7 +92,13 @@ def program(env: str, folder: Path, changes: Mapping[str, Any] | None = None) ->
         return pulumi.Output.all(**stack.outputs).apply(recorded.exports.update)
 
     environ = {"PULUMI_CONFIG": engine_config(given), "INFERENCE_PACKAGES": str(folder)}
-    # These are for a process of its own: it ends with its garbage, and one program waits by `pulumi.run`.
-    with mock.patch.dict(os.environ, environ), mock.patch("gc.disable"), mock.patch("pulumi.run"):
+    # What the program sets for a process of its own: garbage that ends with it, no debug messages, and how it
+    # waits for its end.
+    with (
+        mock.patch.dict(os.environ, environ),
+        mock.patch("gc.disable"),
+        mock.patch("pulumi.run"),
+        mock.patch.object(pulumi.log, "debug", pulumi.log.debug),
+    ):
         deployed(build, stack=env, recorded=recorded)
     return recorded
