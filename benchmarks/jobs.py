@@ -77,7 +77,7 @@ def gigabyte() -> Iterator[tuple[str, int, float, float]]:
 
 def echoing(job: Job, part: int, last: bool) -> Predictor:
     """Answers each row with itself: results of about the size of the rows."""
-    return lambda rows: Predicted([{"outputs": json.loads(row)} for row in rows])
+    return lambda rows: Predicted([{"outputs": {"text": row.decode()}} for row in rows])
 
 
 def watched(platform: Platform, key: str, states: Collection[str]) -> tuple[Job, float, float]:
