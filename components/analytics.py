@@ -1,7 +1,7 @@
 """Results and captured requests as tables that SQL can ask."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
@@ -54,10 +54,6 @@ class AnalyticsArgs:
     """Names of the models: values of the partition `model`."""
     tenants: Sequence[str]
     """Names of the tenants: values of the partition `tenant`."""
-    captured: Sequence[str] = ()
-    """Models whose requests a stream counts."""
-    endpoints: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Model -> SageMaker endpoint that keeps its requests."""
     scan_limit_mb: int = 10_240
     """MB that one query may read; a query that would read more is ended."""
     since: str = "2025-01-01"
@@ -92,17 +88,13 @@ class Analytics(pulumi.ComponentResource):
             self._table(f"results_{kind}", path, _RESULT_COLUMNS, form, whose | {"dt": by_day})
         # Firehose and SageMaker put an hour's files into yyyy/MM/dd/HH/.
         by_day = _days("yyyy/MM/dd", args.since.replace("-", "/"))
-        if args.captured:
-            keys = {"model": _enum(args.captured), "dt": by_day}
-            self._table("capture", "capture/${model}/${dt}/", _RECORD_COLUMNS, _JSON_FORMAT, keys)
-        if args.endpoints:
-            keys = {
-                "model": _enum(args.endpoints),
-                "endpoint": _enum(pulumi.Output.all(*args.endpoints.values())),
-                "dt": by_day,
-            }
-            path = f"capture/${{model}}/${{endpoint}}/{VARIANT}/${{dt}}/"
-            self._table("capture_sagemaker", path, _ENDPOINT_COLUMNS, _JSON_FORMAT, keys)
+        whose = {"model": _enum(args.models)}
+        keys = whose | {"dt": by_day}
+        self._table("capture", "capture/${model}/${dt}/", _RECORD_COLUMNS, _JSON_FORMAT, keys)
+        # A query names the endpoint, so that a model that moves changes no table.
+        keys = whose | {"endpoint": {"type": "injected"}, "dt": by_day}
+        path = f"capture/${{model}}/${{endpoint}}/{VARIANT}/${{dt}}/"
+        self._table("capture_sagemaker", path, _ENDPOINT_COLUMNS, _JSON_FORMAT, keys)
         workgroup = aws.athena.Workgroup(
             f"{name}-workgroup",
             name=args.names.prefix,
@@ -132,7 +124,7 @@ class Analytics(pulumi.ComponentResource):
         path: str,
         columns: Mapping[str, str],
         form: Mapping[str, str],
-        keys: Mapping[str, Mapping[str, pulumi.Input[str]]],
+        keys: Mapping[str, Mapping[str, str]],
     ) -> None:
         """A table over the folders that `path` gives for the values of its partitions."""
         bucket = pulumi.Output.concat("s3://", self._args.data_bucket, "/")
@@ -165,12 +157,11 @@ class Analytics(pulumi.ComponentResource):
         )
 
 
-def _enum(values: pulumi.Input[Iterable[str]]) -> dict[str, pulumi.Input[str]]:
+def _enum(values: Sequence[str]) -> dict[str, str]:
     """A partition of known values."""
-    named = pulumi.Output.from_input(values).apply(lambda names: ",".join(sorted(names)))
-    return {"type": "enum", "values": named}
+    return {"type": "enum", "values": ",".join(sorted(values))}
 
 
-def _days(form: str, since: str) -> dict[str, pulumi.Input[str]]:
+def _days(form: str, since: str) -> dict[str, str]:
     """A partition for each day until now."""
     return {"type": "date", "format": form, "range": f"{since},NOW"}

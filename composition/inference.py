@@ -93,12 +93,6 @@ def inference(base: Foundation) -> Inference:
         data_key_arn=base.keys.data_arn,
         models=list(base.env.models),
         tenants=[tenant.name for tenant in base.env.tenants],
-        captured=list(captures),
-        endpoints={
-            model: endpoint.endpoint_name
-            for model, endpoint in models.endpoints.items()
-            if base.env.models[model].captured
-        },
         scan_limit_mb=base.env.analytics.scan_limit_mb,
     )
     analytics = c.Analytics("analytics", analytics_args, base.opts)

@@ -65,6 +65,8 @@ def partitions_of(table: Mapping[str, Any]) -> re.Pattern[str] | None:
         return None
 
     def values(key: str) -> str:
+        if given[f"projection.{key}.type"] == "injected":
+            return "[^/]+"
         if given[f"projection.{key}.type"] == "enum":
             return "|".join(map(re.escape, given[f"projection.{key}.values"].split(",")))
         return re.sub("[yMdHms]", r"\\d", re.escape(given[f"projection.{key}.format"]))
