@@ -51,10 +51,12 @@ def to_duckdb(query: str) -> str:
 
     strict = errors.ErrorLevel.RAISE
     try:
-        (statement,) = transpile(query, read="athena", write="duckdb", unsupported_level=strict)
-    except (errors.SqlglotError, ValueError) as error:
+        statements = transpile(query, read="athena", write="duckdb", unsupported_level=strict)
+    except errors.SqlglotError as error:
         raise ValueError(f"SYNTAX_ERROR: {error}") from error
-    return statement
+    if len(statements) != 1:
+        raise ValueError(f"SYNTAX_ERROR: a query is one statement; these are {len(statements)}")
+    return statements[0]
 
 
 def partitions_of(table: Mapping[str, Any]) -> re.Pattern[str] | None:
