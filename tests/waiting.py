@@ -9,7 +9,7 @@ import pytest
 Found = TypeVar("Found")
 
 
-def until(found: Callable[[], Found | None], what: str, seconds: float = 150, every_s: float = 0.1) -> Found:
+def until(found: Callable[[], Found | None], what: str, seconds: float = 60, every_s: float = 0.02) -> Found:
     """What `found` returns, once that is something; the test fails if it is nothing for so many seconds."""
     deadline = time.monotonic() + seconds
     while not (value := found()):

@@ -179,7 +179,7 @@ def test_stopped_in_any_step_it_leaves_one_version_and_no_trace(
 ) -> None:
     delivery = platform.start("v2", model=MODEL)
     arn = f"{platform.machine.replace(':stateMachine:', ':execution:')}:{delivery}"
-    until(lambda: state in platform.states_of(arn), f"it comes to {state}", every_s=0.02)
+    until(lambda: state in platform.states_of(arn), f"it comes to {state}")
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=arn)
     record = platform.outcome(delivery, MODEL)

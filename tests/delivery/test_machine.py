@@ -241,7 +241,7 @@ def test_stopped_in_any_step_it_leaves_one_version_and_no_trace(platform: Platfo
     wanted = "v1" if before == "v2" else "v2"
     delivery = platform.start(wanted)
     arn = f"{platform.machine.replace(':stateMachine:', ':execution:')}:{delivery}"
-    until(lambda: state in platform.states_of(arn), f"it comes to {state}", every_s=0.02)
+    until(lambda: state in platform.states_of(arn), f"it comes to {state}")
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=arn)
     record = platform.outcome(delivery)

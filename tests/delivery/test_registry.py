@@ -200,7 +200,7 @@ def test_stopped_in_any_step_the_package_says_how_its_delivery_ended(
     platform: Platform, package: Package, state: str
 ) -> None:
     execution = package.approve()
-    until(lambda: state in platform.states_of(execution), f"it comes to {state}", every_s=0.02)
+    until(lambda: state in platform.states_of(execution), f"it comes to {state}")
     with suppress(ClientError):  # on a slow machine it may have ended meanwhile
         platform.aws("stepfunctions").stop_execution(executionArn=execution)
     record = platform.outcome(package.delivery)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from sklearn.datasets import load_digits
 from components import metric
 from inferctl.client import Client
 from inferctl.deliveries import Deliveries
+from tests import waiting
 from tests.e2e.test_delivery import IMAGE, version
-from tests.waiting import until
 
 PREFIX = "inference-platform-local"
+until = partial(waiting.until, seconds=150, every_s=0.5)
 RULE = f"{PREFIX}-drift-digits"
 ALARM = f"{PREFIX}-digits-drift"
 IMAGES = load_digits(return_X_y=True)[0]

@@ -17,6 +17,7 @@ from pyarrow import parquet
 from inferctl.client import Client
 from inferctl.jobs import platform_of
 from serving.jobs import FINAL, Job
+from tests.athena import answer
 from tests.e2e.test_drift import ask
 from tests.waiting import until
 
@@ -27,22 +28,16 @@ IMAGES = np.random.default_rng(13).integers(0, 17, (30, 64)).astype(float)
 
 def rows_of(client: Client, query: str) -> list[dict[str, str]]:
     """What Athena answers to a query of the documentation, asked of this platform, today."""
-    athena, today = client.aws("athena"), datetime.now(UTC)
-    database, workgroup = client.outputs["analytics"].values()
-    query = re.sub(r"inference_platform_prod_inference", database, query)
+    today, (database, workgroup) = datetime.now(UTC), client.outputs["analytics"].values()
+    query = query.replace("inference_platform_prod_inference", database)
     query = query.replace("2026-05-01", f"{today:%Y-%m-%d}").replace("2026/05/01", f"{today:%Y/%m/%d}")
-    id = athena.start_query_execution(QueryString=query, WorkGroup=workgroup)["QueryExecutionId"]
 
-    def ended() -> Any:
-        execution = athena.get_query_execution(QueryExecutionId=id)["QueryExecution"]
-        return execution if execution["Status"]["State"] in ("SUCCEEDED", "FAILED") else None
+    def run(service: str, operation: str, **parameters: Any) -> Any:
+        return getattr(client.aws(service), operation)(**parameters)
 
-    execution = until(ended, "the query ends")
-    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
-    bucket, _, key = execution["ResultConfiguration"]["OutputLocation"].removeprefix("s3://").partition("/")
+    key, text = answer(run, query, WorkGroup=workgroup)
     assert key.startswith("queries/")
-    answer = client.aws("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-    return list(csv.DictReader(io.StringIO(answer)))
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +58,7 @@ def labels(client: Client) -> Counter[str]:
         jobs = {job.format: job for job in platform.table.of_tenant("globex") if "queried." in job.input_key}
         return jobs if len(jobs) == 2 and all(job.state in FINAL for job in jobs.values()) else None
 
-    jobs = until(ended, "both jobs end")
+    jobs = until(ended, "both jobs end", seconds=150, every_s=0.5)
     result = platform.s3.get_object(Bucket=platform.bucket, Key=jobs["jsonl"].output_key)["Body"].read()
     outputs = [json.loads(line).get("outputs") for line in result.splitlines()]
     return Counter(str(output["label"]) for output in outputs if output)
@@ -95,4 +90,4 @@ def test_captured_requests_are_counted(client: Client) -> None:
 
     before = sum(counted().values())
     ask(client, IMAGES)
-    until(lambda: sum(counted().values()) >= before + len(IMAGES), "the stream carries the counts", every_s=1)
+    until(lambda: sum(counted().values()) >= before + len(IMAGES), "the stream carries the counts", 150, 1)

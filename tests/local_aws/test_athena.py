@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from local_aws.completions.athena import partitions_of, to_duckdb
+from tests.athena import answer
 from tests.local_aws.conftest import EmbeddedAws
-from tests.waiting import until
 
 BUCKET = "queried"
 JSON = {
@@ -55,19 +55,8 @@ def ask(embedded_aws: EmbeddedAws) -> Ask:
 
     def asked(query: str) -> list[list[str]]:
         place = {"OutputLocation": f"s3://{BUCKET}/answers/"}
-        started = run("athena", "start_query_execution", QueryString=query, ResultConfiguration=place)
-        id = started["QueryExecutionId"]
-
-        def ended() -> dict[str, str] | None:
-            execution = run("athena", "get_query_execution", QueryExecutionId=id)["QueryExecution"]
-            status: dict[str, str] = execution["Status"]
-            return status if status["State"] in ("SUCCEEDED", "FAILED") else None
-
-        status = until(ended, "the query ends")
-        if status["State"] == "FAILED":
-            raise ValueError(status["StateChangeReason"])
-        answer = run("s3", "get_object", Bucket=BUCKET, Key=f"answers/{id}.csv")["Body"].read().decode()
-        return list(csv.reader(io.StringIO(answer)))[1:]
+        _, text = answer(run, query, ResultConfiguration=place)
+        return list(csv.reader(io.StringIO(text)))[1:]
 
     return asked
 

@@ -5,6 +5,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,9 +16,10 @@ from botocore.exceptions import ClientError
 
 from local_aws.completions.filter_patterns import finds, matches
 from local_aws.emulator import Emulator
-from tests.waiting import until
+from tests import waiting
 
 Service = Callable[..., Any]
+until = partial(waiting.until, seconds=30, every_s=0.2)
 SOON_S = 10
 """The shortest period that an alarm may have."""
 
