@@ -58,7 +58,7 @@ class Endpoint:
             sns.subscribe(
                 TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"}
             )
-        folder = f"s3://{at.platform.bucket}/async/digits"
+        folder = f"s3://{at.platform.bucket}/work/digits"
         told = {"port": port, "output": f"{folder}/answers", "failure": f"{folder}/failures", **topics}
         self.runtime = Runtime(0, {"e": told}, at.platform.s3, sns)
         threading.Thread(target=self.runtime.serve_forever, daemon=True).start()
@@ -159,7 +159,7 @@ class _Asked:
 
     def invoke_endpoint_async(self, **request: Any) -> dict[str, str]:
         self.requests.append(request)
-        place = f"s3://{self._bucket}/async/digits/answers/{len(self.requests)}"
+        place = f"s3://{self._bucket}/work/digits/answers/{len(self.requests)}"
         return {"OutputLocation": place, "FailureLocation": f"{place}-error"}
 
 
